@@ -1,0 +1,1 @@
+"""Where to run things, and why: pure cost models over measured results."""

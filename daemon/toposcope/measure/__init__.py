@@ -1,0 +1,1 @@
+"""Plan, schedule, run and judge measurements."""

@@ -1,0 +1,114 @@
+"""All that a probe's spec imports: what a probe is, what it measures, how its program is called.
+
+A probe is `<name>.py` with a module constant `SPEC` and, for kernels, `<name>.c` beside it. Only the
+standard library is used here, so that the instruments can be used without the daemon.
+
+The program's side of the contract. `toposcope-kernels <kernel> key=value …`, or a runtime workload run by
+a Python interpreter, prints one JSON object a line, one line a target, as results arrive:
+
+    {"schema_version": 1, "kernel": "cacheline_cas", "cpus": [0, 1], "node": null,
+     "variant": {"model": "thread"}, "status": "ok" | "not_applicable" | "failed", "reason": "",
+     "samples": {"latency_ns": [[26.1, 26.2, …], …]},       # one inner list a group (a line, a size, a round)
+     "groups": ["line0", …],                                 # what the groups are; as long as the outer list
+     "batches_kept": 240, "batches_dropped": {"context_switch": 3, "migration": 0},
+     "checks": {"run_delay_ns": 0, "frequency_ratio": 1.0, …},  # facts about the visit that validity reads
+     "facts": {"home_node": 0, "home_verified": true, …}}       # facts about the result, kept as they are
+
+Nothing but JSON goes to stdout; complaints go to stderr; the exit status is 0 whenever each target got its
+line. Sources: DESIGN sections 3, 5 and 7.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+SCHEMA_VERSION: Final = 1
+
+
+class TargetKind(enum.Enum):
+    """What one measurement of a probe is about."""
+
+    CPU = "cpu"
+    PAIR = "pair"
+    CORE = "core"  # two SMT siblings
+    CPU_NODE = "cpu_node"
+    CORE_SET = "core_set"
+    CORE_SET_NODE = "core_set_node"
+    INTERPRETER = "interpreter"
+
+
+class Program(enum.Enum):
+    """What carries the measurement out."""
+
+    KERNEL = "kernel"  # toposcope-kernels <name>
+    RUNTIME = "runtime"  # runtime/<name>.py under a configured Python interpreter
+
+
+class Estimator(enum.Enum):
+    """The statistic of a visit (DESIGN section 5, `measure --format json`)."""
+
+    # Median over the groups (lines) of each group's lowest-decile batch.
+    LOWEST_DECILE_BY_GROUP = "lowest_decile_by_group"
+    # Median of all samples: for costs whose typical value is what people pay (spawn, switch, ipc).
+    MEDIAN = "median"
+    # Mean over the groups of each group's median: for work that is summed over a core set.
+    MEAN_OF_MEDIANS = "mean_of_medians"
+
+
+class Better(enum.Enum):
+    """Which way is good; `none` for facts that are neither."""
+
+    LOWER = "lower"
+    HIGHER = "higher"
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """One quantity that a probe measures. `name` ends in its unit, e.g. `latency_ns`."""
+
+    name: str
+    help: str
+    better: Better = Better.LOWER
+    estimator: Estimator = Estimator.LOWEST_DECILE_BY_GROUP
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeSpec:
+    """A probe, as the planner, the CLI, the metrics and the documents know it.
+
+    `variants` lists, key by key, the values whose combinations are measured one by one; they are passed
+    to the program as `key=value` and are part of the result's identity. `measures[0]` is the one that
+    matrix, verdict, drift and advice use. `interval_s` is the time between two visits of one target,
+    `visit_ms` an upper estimate of a visit's duration for the planner, `deadline_ms` the time (for one
+    target) after which the runner kills the program. `saturates` marks probes that hurt others beyond
+    their CPU time (memory bandwidth, shared caches): these have a second budget. `on_request_only` probes are never
+    scheduled by the daemon itself.
+    """
+
+    name: str
+    help: str
+    operation: str
+    target: TargetKind
+    measures: tuple[Measure, ...]
+    variants: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    arguments: Mapping[str, str] = field(default_factory=dict)
+    program: Program = Program.KERNEL
+    symmetric: bool = False
+    two_ended: bool = False
+    interval_s: float = 900.0
+    visit_ms: float = 2.0
+    deadline_ms: float = 2000.0
+    max_age_s: float = 86_400.0
+    saturates: bool = False
+    on_request_only: bool = False
+    enabled: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class NotApplicable:
+    """Why something can't be measured here; a value, not an error."""
+
+    reason: str

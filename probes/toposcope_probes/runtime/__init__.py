@@ -1,0 +1,1 @@
+"""Workloads that any Python interpreter can run, using nothing but its standard library."""
