@@ -84,8 +84,8 @@ class ProbeSpec:
     matrix, verdict, drift and advice use. `interval_s` is the time between two visits of one target,
     `visit_ms` an upper estimate of a visit's duration for the planner, `deadline_ms` the time (for one
     target) after which the runner kills the program. `saturates` marks probes that hurt others beyond
-    their CPU time (memory bandwidth, shared caches): these have a second budget. `on_request_only` probes are never
-    scheduled by the daemon itself.
+    their CPU time (memory bandwidth, shared caches): these have a second budget. Probes that are
+    `on_request_only` are never scheduled by the daemon itself.
     """
 
     name: str
