@@ -1,0 +1,217 @@
+"""The only creator of processes: start, read with limits, kill at the deadline, always reap.
+
+A program is started by posix_spawn in a process group of its own, so that whatever it forked can be ended
+with it. Its end is awaited on a pidfd (pidfd_open(2)), its cost read from wait4(2): the instrument doesn't
+declare its own cost. Must be used from the main thread: the programs ask for a signal when the thread that
+started them ends (PR_SET_PDEATHSIG, prctl(2)).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shutil
+import signal
+import sys
+import sysconfig
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from toposcope.clock import Clock, SystemClock
+from toposcope.errors import ToposcopeError
+
+STDOUT_BYTES_MAX: Final = 32 << 20
+_STDERR_BYTES_KEPT: Final = 4096
+_READ_BYTES: Final = 1 << 16
+
+OnLine = Callable[[bytes], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a program ended. `exit_status` is negative for a signal, as in subprocess.
+
+    `duration_s` runs from before exec until after the reap, on CLOCK_MONOTONIC; `cpu_s` is user and
+    system time of the program and of the children that it waited for (getrusage(2)).
+    """
+
+    exit_status: int
+    timed_out: bool
+    too_much_output: bool
+    duration_s: float
+    cpu_s: float
+    complaint: str
+
+    @property
+    def fault(self) -> str:
+        """Why the run counts as failed, as a short reason; "" where it doesn't."""
+        if self.timed_out:
+            return "deadline"
+        if self.too_much_output:
+            return "too_much_output"
+        if self.exit_status < 0:
+            return f"signal_{-self.exit_status}"
+        return f"exit_{self.exit_status}" if self.exit_status else ""
+
+
+def kernels_path() -> Path:
+    """Where `toposcope-kernels` was installed: beside `toposcope`. Raises ToposcopeError where it isn't."""
+    name = "toposcope-kernels"
+    for folder in (sysconfig.get_path("scripts"), str(Path(sys.executable).parent)):
+        path = Path(folder) / name
+        if os.access(path, os.X_OK):
+            return path
+    if found := shutil.which(name):
+        return Path(found)
+    raise ToposcopeError(f"{name} is not installed", "install the package again (`make run` does)")
+
+
+async def run(
+    argv: Sequence[str | Path],
+    *,
+    deadline_s: float,
+    on_line: OnLine,
+    environment: Mapping[str, str] | None = None,
+    clock: Clock | None = None,
+) -> Outcome:
+    """Run a program to its end or to its deadline; every whole line of its stdout goes to `on_line`.
+
+    Cancelling kills the program, and still reaps it. Raises ToposcopeError where it can't be started.
+    """
+    return await _Child(argv, deadline_s, on_line, environment or {}, clock or SystemClock()).run()
+
+
+class _Child:
+    def __init__(
+        self,
+        argv: Sequence[str | Path],
+        deadline_s: float,
+        on_line: OnLine,
+        environment: Mapping[str, str],
+        clock: Clock,
+    ) -> None:
+        self._argv = [os.fspath(word) for word in argv]
+        self._deadline_s = deadline_s
+        self._on_line = on_line
+        self._environment = dict(environment)
+        self._clock = clock
+        self._pending = b""
+        self._complaint = b""
+        self._stdout_bytes = 0
+        self._too_much = False
+
+    async def run(self) -> Outcome:
+        begin_s = self._clock.monotonic_s()
+        pid, out_fd, err_fd = self._spawn()
+        timed_out = False
+        try:
+            pid_fd = os.pidfd_open(pid)
+            try:
+                timed_out = await self._attend(pid, pid_fd, out_fd, err_fd)
+            finally:
+                os.close(pid_fd)
+        finally:
+            status, cpu_s = self._reap(pid)
+            self._read(out_fd, self._take_output)
+            self._read(err_fd, self._take_complaint)
+            os.close(out_fd)
+            os.close(err_fd)
+        return Outcome(
+            exit_status=status,
+            timed_out=timed_out,
+            too_much_output=self._too_much,
+            duration_s=self._clock.monotonic_s() - begin_s,
+            cpu_s=cpu_s,
+            complaint=self._complaint.decode("utf-8", "replace").strip(),
+        )
+
+    def _spawn(self) -> tuple[int, int, int]:
+        out_read, out_write = os.pipe2(os.O_CLOEXEC)
+        err_read, err_write = os.pipe2(os.O_CLOEXEC)
+        try:
+            pid = os.posix_spawn(
+                self._argv[0],
+                self._argv,
+                {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C.UTF-8", **self._environment},
+                file_actions=[
+                    (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+                    (os.POSIX_SPAWN_DUP2, out_write, 1),
+                    (os.POSIX_SPAWN_DUP2, err_write, 2),
+                ],
+                setpgroup=0,
+                setsigmask=[],
+                # Python ignores SIGPIPE, and ignoring is inherited through exec.
+                setsigdef=[signal.SIGPIPE, signal.SIGINT],
+            )
+        except OSError as error:
+            os.close(out_read)
+            os.close(err_read)
+            raise ToposcopeError(f"{self._argv[0]} can't be started: {error.strerror}") from error
+        finally:
+            os.close(out_write)
+            os.close(err_write)
+        os.set_blocking(out_read, False)
+        os.set_blocking(err_read, False)
+        return pid, out_read, err_read
+
+    async def _attend(self, pid: int, pid_fd: int, out_fd: int, err_fd: int) -> bool:
+        """Read until the process has ended or time is up; true for the latter."""
+        loop = asyncio.get_running_loop()
+        ended = asyncio.Event()
+        loop.add_reader(pid_fd, ended.set)
+        loop.add_reader(out_fd, self._read, out_fd, self._take_output, ended)
+        loop.add_reader(err_fd, self._read, err_fd, self._take_complaint)
+        try:
+            async with asyncio.timeout(self._deadline_s):
+                await ended.wait()
+        except TimeoutError:
+            return True
+        finally:
+            for fd in (pid_fd, out_fd, err_fd):
+                loop.remove_reader(fd)
+            self._kill(pid)
+        return False
+
+    def _read(self, fd: int, take: Callable[[bytes], None], ended: asyncio.Event | None = None) -> None:
+        """Take all that is there; at end of file stop listening, or the loop would spin."""
+        while True:
+            try:
+                chunk = os.read(fd, _READ_BYTES)
+            except BlockingIOError:
+                return
+            if not chunk:
+                with contextlib.suppress(RuntimeError):  # no loop: the last read after the reap
+                    asyncio.get_running_loop().remove_reader(fd)
+                return
+            take(chunk)
+            if self._too_much:
+                if ended is not None:
+                    ended.set()
+                return
+
+    def _take_output(self, chunk: bytes) -> None:
+        self._stdout_bytes += len(chunk)
+        if self._stdout_bytes > STDOUT_BYTES_MAX:
+            self._too_much = True
+            return
+        *lines, self._pending = (self._pending + chunk).split(b"\n")
+        for line in lines:
+            self._on_line(line)
+
+    def _take_complaint(self, chunk: bytes) -> None:
+        self._complaint = (self._complaint + chunk)[-_STDERR_BYTES_KEPT:]
+
+    @staticmethod
+    def _kill(pid: int) -> None:
+        """End the whole group; the leader is not reaped yet, so the group's id can't be another's."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(pid, signal.SIGKILL)
+
+    @staticmethod
+    def _reap(pid: int) -> tuple[int, float]:
+        """Wait for a process that was sent SIGKILL or has ended: it can't take long."""
+        _, status, usage = os.wait4(pid, 0)
+        return os.waitstatus_to_exitcode(status), usage.ru_utime + usage.ru_stime
