@@ -1,0 +1,145 @@
+"""Kinds of cores: performance and efficient ones of hybrid x86, big and little ones of Arm, capacities.
+
+Evidence, the best first: the PMU that x86 registers for each kind (cpu_core, cpu_atom, cpu_lowpower, Linux 5.13:
+Documentation/admin-guide/perf/intel-hybrid.rst); the model number of each Arm core (MIDR_EL1 or `CPU part`);
+sizes of the first-level caches; base and maximum frequencies; cpu_capacity.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from toposcope.topology.model import Cache, CpuSet, Partition
+from toposcope.topology.phases import cpuinfo
+from toposcope.topology.phases.cpus import CPU_DIR
+from toposcope.topology.sysfs import Root
+
+_PMUS: Final = (("cpu_core", "performance"), ("cpu_atom", "efficient"), ("cpu_lowpower", "low power"))
+# MIDR_EL1: implementer in bits 31:24, part number in 15:4. Variant and revision make no other model.
+_MIDR_MODEL: Final = 0xFF00FFF0
+# Frequencies of favoured cores ("Turbo Boost Max 3.0") lie within this of the others and make no type.
+_FREQUENCY_GAP_RATIO: Final = 1.2
+
+Types = tuple[Partition | None, tuple[str, ...] | None]
+
+
+def read_core_types(root: Root, online: CpuSet, caches: Sequence[Cache]) -> Types:
+    """The partition of the online CPUs by type, and the types' names in the same order.
+
+    One type for all where the evidence shows them equal; None where nothing tells.
+    """
+    by_pmu = _by_pmu(root, online)
+    if by_pmu is not None:
+        return by_pmu
+    models = _arm_models(root, online)
+    if models:
+        return _grouped(models, online, "model {}")
+    sizes = _first_level_sizes(caches)
+    by_size = _grouped(sizes, online, "first-level caches {}")
+    if by_size[0] is not None and len(by_size[0]) > 1 and set(sizes) == set(online):
+        return by_size
+    return _by_frequency(root, online)
+
+
+def _grouped(labels: Mapping[int, str], online: CpuSet, name: str) -> Types:
+    groups: dict[str, list[int]] = {}
+    for cpu in online:
+        if cpu in labels:
+            groups.setdefault(labels[cpu], []).append(cpu)
+    if not groups:
+        return None, None
+    ordered = sorted((tuple(cpus), label) for label, cpus in groups.items())
+    return tuple(cpus for cpus, _ in ordered), tuple(name.format(label) for _, label in ordered)
+
+
+def _by_pmu(root: Root, online: CpuSet) -> Types | None:
+    labels: dict[int, str] = {}
+    for directory, name in _PMUS:
+        for cpu in root.cpulist(f"sys/devices/{directory}/cpus") or ():
+            labels.setdefault(cpu, name)
+    if not labels:
+        return None
+    left = [cpu for cpu in online if cpu not in labels]
+    if left:
+        root.doubt(f"core types: CPU {left[0]} is in no PMU's list of CPUs")
+    return _grouped(labels, online, "{}")
+
+
+def _arm_models(root: Root, online: CpuSet) -> dict[int, str]:
+    if not root.exists(f"{CPU_DIR}/cpu{online[0]}/regs") and "cpu part" not in cpuinfo.read_summary(root):
+        return {}
+    models = {}
+    for cpu in online:
+        text = root.text(f"{CPU_DIR}/cpu{cpu}/regs/identification/midr_el1")
+        if text is not None and len(text) <= 18:
+            try:
+                models[cpu] = f"{int(text, 16) & _MIDR_MODEL:#010x}"
+            except ValueError:
+                root.doubt(f"cpu{cpu}: midr_el1 {text!r} makes no sense")
+    return models if len(models) == len(online) else _arm_models_of_cpuinfo(root, online)
+
+
+def _arm_models_of_cpuinfo(root: Root, online: CpuSet) -> dict[int, str]:
+    models = {}
+    wanted = set(online)
+    for record in cpuinfo.read_records(root):
+        implementer, part = cpuinfo.number(record, "cpu implementer"), cpuinfo.number(record, "cpu part")
+        cpu = int(record["processor"]) if len(record["processor"]) < 6 else -1
+        if implementer is not None and part is not None and cpu in wanted:
+            models[cpu] = f"{(implementer << 24 | part << 4) & _MIDR_MODEL:#010x}"
+    return models if len(models) == len(online) else {}
+
+
+def _first_level_sizes(caches: Sequence[Cache]) -> dict[int, str]:
+    sizes: dict[int, dict[str, int]] = {}
+    for cache in caches:
+        if cache.level == 1 and cache.size_bytes:
+            for cpu in cache.cpus:
+                sizes.setdefault(cpu, {})[cache.type] = cache.size_bytes >> 10
+    return {cpu: " + ".join(f"{size} KiB {kind}" for kind, size in sorted(by_kind.items()))
+            for cpu, by_kind in sizes.items()}  # fmt: skip
+
+
+def _by_frequency(root: Root, online: CpuSet) -> Types:
+    """By base frequency where there is one (intel_pstate), else by maximum frequency."""
+    first = f"{CPU_DIR}/cpu{online[0]}/cpufreq"
+    name = next(
+        (name for name in ("base_frequency", "cpuinfo_max_freq") if root.exists(f"{first}/{name}")), None
+    )
+    if name is None:
+        capacities = dict(read_capacities(root, online))
+        single = len(set(capacities.values())) == 1 and len(capacities) == len(online)
+        return ((online,), ("uniform",)) if single else (None, None)
+    frequencies = {}
+    for cpu in online:
+        frequency_khz = root.integer(f"{CPU_DIR}/cpu{cpu}/cpufreq/{name}")
+        if not frequency_khz or frequency_khz < 0:
+            return None, None
+        frequencies[cpu] = frequency_khz
+    return _grouped(_split_by_gap(frequencies), online, "about {} MHz")
+
+
+def _split_by_gap(frequencies_khz: Mapping[int, int]) -> dict[int, str]:
+    """Each CPU's class: frequencies belong together until one is a good deal above the one before."""
+    labels: dict[int, str] = {}
+    before = class_khz = 0
+    for cpu, frequency_khz in sorted(frequencies_khz.items(), key=lambda item: (item[1], item[0])):
+        if frequency_khz > before * _FREQUENCY_GAP_RATIO:
+            class_khz = frequency_khz
+        before = frequency_khz
+        labels[cpu] = str(class_khz // 1000)
+    return labels
+
+
+def read_capacities(root: Root, online: CpuSet) -> tuple[tuple[int, int], ...]:
+    """(cpu_id, capacity) of the CPUs that have one: Arm and RISC-V, the largest is 1024.
+
+    Documentation/ABI/testing/sysfs-devices-system-cpu, cpu_capacity.
+    """
+    if not root.exists(f"{CPU_DIR}/cpu{online[0]}/cpu_capacity"):
+        return ()
+    pairs = ((cpu, root.integer(f"{CPU_DIR}/cpu{cpu}/cpu_capacity")) for cpu in online)
+    return tuple(
+        (cpu, capacity) for cpu, capacity in pairs if capacity is not None and 0 < capacity <= 1 << 16
+    )

@@ -1,0 +1,127 @@
+"""Who shares what, as the sibling masks tell: packages, dies, clusters, cores, books, drawers.
+
+The masks are believed rather than the ids: physical_package_id is -1 or 65535 where firmware tells none,
+and s390x starts counting again in each book. Only dies and clusters need their id, too: where the
+architecture has none, the kernel still writes a mask, each CPU alone, and an id of -1 or 65535
+(Documentation/ABI/stable/sysfs-devices-system-cpu, include/linux/topology.h).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from toposcope.topology.cpulist import format_cpulist
+from toposcope.topology.model import CpuSet, Partition
+from toposcope.topology.phases import cpuinfo
+from toposcope.topology.phases.cpus import CPU_DIR
+from toposcope.topology.sysfs import Root
+
+# Level: file names without _list; the first one that exists counts. Linux 5.2 renamed *_siblings.
+_MASKS: Final = {
+    "packages": ("package_cpus", "core_siblings"),
+    "dies": ("die_cpus",),
+    "clusters": ("cluster_cpus",),
+    "cores": ("core_cpus", "thread_siblings"),
+    "books": ("book_siblings", "book_cpus"),
+    "drawers": ("drawer_siblings", "drawer_cpus"),
+}
+_NEEDED_IDS: Final = {"dies": "die_id", "clusters": "cluster_id"}
+_NO_ID: Final = (-1, 65535, 0xFFFFFFFF)
+
+
+@dataclass(frozen=True, slots=True)
+class Siblings:
+    """The partitions of the online CPUs; None for a level that the kernel doesn't describe here."""
+
+    packages: Partition | None
+    dies: Partition | None
+    clusters: Partition | None
+    cores: Partition | None
+    books: Partition | None
+    drawers: Partition | None
+
+
+def read_siblings(root: Root, online: CpuSet) -> Siblings:
+    """From sysfs; where a level has no masks, from the ids; without any sysfs topology, from cpuinfo."""
+    tables: dict[str, dict[int, CpuSet]] = {level: {} for level in _MASKS}
+    ids: dict[int, tuple[int | None, int | None]] = {}
+    for cpu in online:
+        directory = f"{CPU_DIR}/cpu{cpu}/topology"
+        names = frozenset(root.names(directory))
+        for level in _MASKS:
+            cpus = _read_set(root, directory, names, level)
+            if cpus is not None:
+                tables[level][cpu] = cpus
+        if cpu not in tables["packages"] or cpu not in tables["cores"]:
+            ids[cpu] = (root.integer(f"{directory}/physical_package_id") if names else None,
+                        root.integer(f"{directory}/core_id") if names else None)  # fmt: skip
+    _fill_from_ids(tables, _ids_of_cpuinfo(root, online) if _nothing(tables, ids) else ids)
+    return Siblings(**{level: _partition(root, level, table, online) for level, table in tables.items()})
+
+
+def _read_set(root: Root, directory: str, names: frozenset[str], level: str) -> CpuSet | None:
+    for name in _MASKS[level]:
+        if name not in names and f"{name}_list" not in names:
+            continue
+        id_name = _NEEDED_IDS.get(level)
+        if id_name in names and root.integer(f"{directory}/{id_name}") in _NO_ID:
+            return None
+        return root.cpu_set(directory, name, f"{name}_list") or None
+    return None
+
+
+def _nothing(
+    tables: Mapping[str, Mapping[int, CpuSet]], ids: Mapping[int, tuple[int | None, int | None]]
+) -> bool:
+    return not any(tables.values()) and all(pair == (None, None) for pair in ids.values())
+
+
+def _ids_of_cpuinfo(root: Root, online: CpuSet) -> dict[int, tuple[int | None, int | None]]:
+    records = cpuinfo.read_records(root)
+    wanted = set(online)
+    return {
+        int(record["processor"]): (cpuinfo.number(record, "physical id"), cpuinfo.number(record, "core id"))
+        for record in records
+        if len(record["processor"]) < 6 and int(record["processor"]) in wanted
+    }
+
+
+def _fill_from_ids(
+    tables: dict[str, dict[int, CpuSet]], ids: Mapping[int, tuple[int | None, int | None]]
+) -> None:
+    """Only where a level has no masks at all: ids and masks mixed would contradict each other."""
+    by_package: dict[int, list[int]] = {}
+    by_core: dict[tuple[int | None, int], list[int]] = {}
+    for cpu, (package_id, core_id) in ids.items():
+        if package_id is not None and package_id not in _NO_ID:
+            by_package.setdefault(package_id, []).append(cpu)
+        if core_id is not None and core_id not in _NO_ID:
+            by_core.setdefault((package_id, core_id), []).append(cpu)
+    for level, groups in (("packages", by_package.values()), ("cores", by_core.values())):
+        if not tables[level]:
+            tables[level] = {cpu: tuple(cpus) for cpus in groups for cpu in cpus}
+
+
+def _partition(root: Root, level: str, table: Mapping[int, CpuSet], online: CpuSet) -> Partition | None:
+    """The sets that CPUs name for themselves, made disjoint: where they overlap, the one named most wins."""
+    if not table:
+        return None
+    everything = set(online)
+    named: Counter[CpuSet] = Counter()
+    for cpu, cpus in table.items():
+        if cpu not in cpus:
+            root.doubt(f"{level}: the set of CPU {cpu} is {format_cpulist(cpus)[:60]}, without itself")
+        named[tuple(sorted({cpu, *cpus} & everything))] += 1
+    taken: set[int] = set()
+    parts = []
+    for cpus, _ in sorted(named.items(), key=lambda item: (-item[1], item[0])):
+        free = tuple(cpu for cpu in cpus if cpu not in taken)
+        if free != cpus:
+            root.doubt(f"{level}: the set {format_cpulist(cpus)[:60]} overlaps another one")
+        if free:
+            parts.append(free)
+            taken.update(free)
+    return tuple(sorted(parts))
