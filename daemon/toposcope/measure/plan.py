@@ -1,0 +1,191 @@
+"""What to measure on a machine, in which order of importance; pure.
+
+Tier 0 holds one representative target of every relation, node pair and core set, so that a first answer
+comes soon; tier 1 adds pairs drawn at random from each relation, which shows whether the representative
+is one; tier 2 is the rest of the CPU × CPU matrix, only for the probe that the matrix is made of.
+"""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from toposcope.measure.core_sets import compact_order, core_sets
+from toposcope.results import Identity, Target
+from toposcope.topology.model import RELATIONS, Machine
+from toposcope_probes.contract import ProbeSpec, TargetKind
+
+RANDOM_PAIRS_PER_RELATION: Final = 4
+# The probe whose pairs make up the full matrix, and the variant that is measured for all pairs.
+MATRIX_PROBE: Final = "cacheline_cas"
+# Beyond this many CPUs representatives and random pairs are drawn from a sample of the pairs.
+_ALL_PAIRS_CPUS_MAX: Final = 128
+_CORE_SET_CPUS_MAX: Final = 64
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeChoice:
+    """A probe that is to be measured, with its times (seconds) as configured."""
+
+    spec: ProbeSpec
+    interval_s: float
+    max_age_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One target in one variant, to be visited again and again."""
+
+    choice: ProbeChoice
+    identity: Identity
+    tier: int
+
+    @property
+    def spec(self) -> ProbeSpec:
+        """The probe's spec."""
+        return self.choice.spec
+
+
+def plan(
+    machine: Machine,
+    choices: Sequence[ProbeChoice],
+    *,
+    cpus: Iterable[int],
+    interpreters: Sequence[str] = (),
+    seed: int = 0,
+) -> tuple[Task, ...]:
+    """All tasks of tiers 0 and 1 on `cpus`, most important first. `seed` draws the random pairs."""
+    usable = tuple(sorted(set(cpus) & set(machine.online_cpus)))
+    tasks: list[Task] = []
+    for choice in choices:
+        for tier, target in targets(machine, choice.spec.target, usable, interpreters, seed):
+            tasks += [
+                Task(choice, identify(machine, choice.spec, target, variant), tier)
+                for variant in variants(machine, choice.spec)
+            ]
+    return tuple(sorted(tasks, key=lambda task: task.tier))
+
+
+def identify(machine: Machine, spec: ProbeSpec, target: Target, variant: Mapping[str, str]) -> Identity:
+    """The identity of a probe's result for one target and variant, with the pair's relation."""
+    relation = distance = None
+    if spec.target is TargetKind.PAIR:
+        relation = machine.relation(*target.cpus)
+        if relation == "cross_package":
+            distance = machine.node_distance(*target.cpus)
+    elif target.node is not None and len(target.cpus) == 1 and machine.distances is not None:
+        home = machine.node_of(target.cpus[0])
+        distance = machine.distances.between(home, target.node) if home is not None else None
+    return Identity(spec.name, target, dict(variant), relation, distance)
+
+
+def variants(machine: Machine, spec: ProbeSpec) -> Iterator[dict[str, str]]:
+    """All combinations of a probe's variants; `home` means nothing where memory has just one node."""
+    keys = [key for key in spec.variants if key != "home" or _memory_node_count(machine) > 1]
+    for values in itertools.product(*(spec.variants[key] for key in keys)):
+        yield dict(zip(keys, values, strict=True))
+
+
+def _memory_node_count(machine: Machine) -> int:
+    return sum(node.memory_bytes != 0 for node in machine.numa_nodes)
+
+
+def targets(
+    machine: Machine, kind: TargetKind, cpus: Sequence[int], interpreters: Sequence[str], seed: int
+) -> Iterator[tuple[int, Target]]:
+    """(tier, target) for every target of a kind; none where the machine has no such thing."""
+    if kind is TargetKind.PAIR:
+        yield from _pairs(machine, cpus, seed)
+    elif kind is TargetKind.CPU:
+        yield from ((0, Target((cpu,))) for cpu in _representative_cpus(machine, cpus))
+    elif kind is TargetKind.CORE:
+        usable = set(cpus)
+        siblings = [core for core in machine.cores or () if len(usable.intersection(core)) > 1]
+        yield from ((0, Target(tuple(c for c in core if c in usable)[:2])) for core in siblings[:1])
+    elif kind is TargetKind.CPU_NODE:
+        for cpu in _representative_cpus(machine, cpus):
+            yield from ((0, Target((cpu,), node=node)) for node in _memory_nodes(machine))
+    elif kind is TargetKind.CORE_SET:
+        for name, members in core_sets(machine, cpus):
+            if len(members) <= _CORE_SET_CPUS_MAX:
+                yield 0, Target(members, core_set=name)
+    elif kind is TargetKind.CORE_SET_NODE:
+        yield from ((0, target) for target in _core_sets_on_nodes(machine, cpus))
+    else:
+        members = tuple(compact_order(machine, cpus))[:_CORE_SET_CPUS_MAX]
+        yield from ((0, Target(members, interpreter=name)) for name in interpreters)
+
+
+def _pairs(machine: Machine, cpus: Sequence[int], seed: int) -> Iterator[tuple[int, Target]]:
+    chooser = random.Random(seed)
+    by_relation: dict[str, list[tuple[int, int]]] = {}
+    for pair in _candidate_pairs(cpus, chooser):
+        by_relation.setdefault(machine.relation(*pair), []).append(pair)
+    for relation in sorted(by_relation, key=RELATIONS.index):
+        first, *rest = by_relation[relation]
+        yield 0, Target(first)
+        for pair in chooser.sample(rest, min(len(rest), RANDOM_PAIRS_PER_RELATION)):
+            yield 1, Target(pair)
+
+
+def _candidate_pairs(cpus: Sequence[int], chooser: random.Random) -> Iterator[tuple[int, int]]:
+    """All pairs of a small machine; of a large one the first CPU's and a sample of the others'."""
+    if len(cpus) <= _ALL_PAIRS_CPUS_MAX:
+        yield from itertools.combinations(cpus, 2)
+        return
+    yield from ((cpus[0], cpu) for cpu in cpus[1:])
+    chosen = sorted(chooser.sample(cpus[1:], _ALL_PAIRS_CPUS_MAX))
+    yield from itertools.combinations(chosen, 2)
+
+
+def _representative_cpus(machine: Machine, cpus: Sequence[int]) -> list[int]:
+    """One CPU of each node, package and core type: the first that may be used."""
+    nodes = tuple(node.cpus for node in machine.numa_nodes)
+    chosen: list[int] = []
+    for cpu_set in (*(machine.core_types or ()), *nodes, *(machine.packages or ())):
+        usable = [cpu for cpu in cpus if cpu in set(cpu_set)]
+        if usable and not set(chosen).intersection(usable):
+            chosen.append(usable[0])
+    return chosen or list(cpus[:1])
+
+
+def _memory_nodes(machine: Machine) -> list[int | None]:
+    nodes: list[int | None] = [node.id for node in machine.numa_nodes if node.memory_bytes != 0]
+    return nodes or [None]
+
+
+def _core_sets_on_nodes(machine: Machine, cpus: Sequence[int]) -> Iterator[Target]:
+    """For each memory node: 1, 2, 4, … CPUs of its own, and all CPUs of each other package."""
+    usable = set(cpus)
+    for node in machine.numa_nodes or ():
+        if node.memory_bytes == 0:
+            continue
+        near = [cpu for cpu in compact_order(machine, cpus) if cpu in set(node.cpus)]
+        size = 1
+        while near and size < len(near):
+            yield Target(tuple(near[:size]), node=node.id, core_set=f"compact:{size}")
+            size *= 2
+        if near:
+            members = tuple(near[:_CORE_SET_CPUS_MAX])
+            yield Target(members, node=node.id, core_set=f"compact:{len(members)}")
+        for package in machine.packages or ():
+            far = [cpu for cpu in package if cpu in usable and cpu not in set(node.cpus)]
+            if far and not set(package).intersection(near):
+                members = tuple(compact_order(machine, far)[:_CORE_SET_CPUS_MAX])
+                yield Target(members, node=node.id, core_set=f"remote:{len(members)}")
+    if not machine.numa_nodes and cpus:
+        yield Target(tuple(compact_order(machine, cpus)[:1]), core_set="compact:1")
+
+
+def arguments(task: Task) -> list[str]:
+    """The `key=value` words that make a program measure the task's target once."""
+    target = task.identity.target
+    words = ["cpus=" + ",".join(map(str, target.cpus))]
+    if target.node is not None:
+        words.append(f"node={target.node}")
+    words += [f"{key}={value}" for key, value in task.spec.arguments.items()]
+    words += [f"{key}={value}" for key, value in task.identity.variant.items()]
+    return words

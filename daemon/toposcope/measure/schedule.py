@@ -1,0 +1,110 @@
+"""Which task comes when; the time is handed in, so a day of it passes in a test in no time.
+
+A new task is visited in a burst (modes show up within seconds or not at all), later once an interval. Due
+times are absolute, with a fixed phase per task, so that visits neither drift nor bunch. When there is
+more due than the budget allows, whoever has waited longest past its due time goes first, lower tiers
+with a head start: nothing starves.
+"""
+
+from __future__ import annotations
+
+import heapq
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from toposcope.measure.plan import Task
+
+BURST_VISITS: Final = 10
+BURST_INTERVAL_S: Final = 3.0
+_TIER_HEAD_START_S: Final = 30.0
+# A task whose CPUs are busy comes back after this long.
+POSTPONE_S: Final = 5.0
+
+
+@dataclass(slots=True)
+class _Entry:
+    task: Task
+    due_s: float
+    visits: int = 0
+    postponed_since_s: float | None = None
+
+
+@dataclass(order=True, slots=True)
+class _Ready:
+    key: float
+    order: int
+    entry: _Entry = field(compare=False)
+
+
+class Schedule:
+    """The tasks and when each is due, on a monotonic clock."""
+
+    def __init__(self, tasks: Sequence[Task], now_s: float, visited: frozenset[str] = frozenset()) -> None:
+        """`visited` holds ids of results that are known already: these skip the burst."""
+        self._waiting: list[tuple[float, int, _Entry]] = []
+        self._ready: list[_Ready] = []
+        self._orders = 0
+        for task in tasks:
+            entry = _Entry(task, now_s)
+            if task.identity.id in visited:
+                entry.visits = BURST_VISITS
+                entry.due_s = now_s + _phase(task) * task.choice.interval_s
+            self._push(entry)
+
+    def __len__(self) -> int:
+        return len(self._waiting) + len(self._ready)
+
+    def next_task(self, now_s: float) -> tuple[Task, bool] | None:
+        """The task to visit now and whether it has waited too long for its CPUs; None if none is due.
+
+        The task has to be given back by `done` or `postpone`.
+        """
+        while self._waiting and self._waiting[0][0] <= now_s:
+            entry = heapq.heappop(self._waiting)[2]
+            self._orders += 1
+            key = entry.due_s + entry.task.tier * _TIER_HEAD_START_S
+            heapq.heappush(self._ready, _Ready(key, self._orders, entry))
+        if not self._ready:
+            return None
+        entry = heapq.heappop(self._ready).entry
+        self._current = entry
+        since_s = entry.postponed_since_s
+        patience_s = entry.task.choice.max_age_s if entry.visits else BURST_INTERVAL_S
+        return entry.task, since_s is not None and now_s - since_s >= patience_s
+
+    def wait_s(self, now_s: float) -> float | None:
+        """Seconds until a task is due; 0 if one is, None if there is no task at all."""
+        if self._ready:
+            return 0.0
+        return max(0.0, self._waiting[0][0] - now_s) if self._waiting else None
+
+    def done(self, now_s: float) -> None:
+        """The task last given out was visited."""
+        entry = self._current
+        entry.visits += 1
+        entry.postponed_since_s = None
+        interval_s = entry.task.choice.interval_s
+        if entry.visits < BURST_VISITS:
+            entry.due_s = now_s + min(BURST_INTERVAL_S, interval_s)
+        else:
+            entry.due_s = now_s + interval_s * (0.9 + 0.2 * _phase(entry.task))
+        self._push(entry)
+
+    def postpone(self, now_s: float) -> None:
+        """The task last given out was not visited since its CPUs are busy."""
+        entry = self._current
+        if entry.postponed_since_s is None:
+            entry.postponed_since_s = now_s
+        entry.due_s = now_s + (POSTPONE_S if entry.visits else 0.5)
+        self._push(entry)
+
+    def _push(self, entry: _Entry) -> None:
+        self._orders += 1
+        heapq.heappush(self._waiting, (entry.due_s, self._orders, entry))
+
+
+def _phase(task: Task) -> float:
+    """A number in [0, 1) that belongs to the task: spreads the visits of many over their interval."""
+    return zlib.crc32(task.identity.id.encode()) / 2**32
