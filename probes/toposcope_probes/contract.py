@@ -67,12 +67,17 @@ class Better(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """One quantity that a probe measures. `name` ends in its unit, e.g. `latency_ns`."""
+    """One quantity that a probe measures. `name` ends in its unit, e.g. `latency_ns`.
+
+    `family` is the stem of the metric's name where probes share one (`cacheline_latency`); else it is
+    made of the probe's and the measure's name.
+    """
 
     name: str
     help: str
     better: Better = Better.LOWER
     estimator: Estimator = Estimator.LOWEST_DECILE_BY_GROUP
+    family: str = ""
 
 
 @dataclass(frozen=True, slots=True)
