@@ -1,0 +1,234 @@
+"""What is known now: the machine, every result, and counts of what was done. Kept in memory, read by all.
+
+The daemon's loop is its only writer; HTTP, metrics and advice only read. `version` grows with every change,
+so that whoever renders can keep what was rendered.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal
+
+from toposcope.matrix import Matrix
+from toposcope.measure import validity
+from toposcope.measure.estimate import combine
+from toposcope.measure.plan import MATRIX_PROBE
+from toposcope.results import Estimate, Identity, Mode, Result, Verdict, Visit
+from toposcope.topology.model import Machine
+
+Placement = Literal["stable", "unstable", "unknown"]
+Source = Literal["live", "replay"]
+
+_PLACEMENT_PROBES: Final = ("cacheline_cas", "cacheline_handover")
+
+
+@dataclass(frozen=True, slots=True)
+class GroupKey:
+    """What the results of a group have in common."""
+
+    probe: str
+    measure: str
+    variant: tuple[tuple[str, str], ...]
+    relation: str | None
+    core_set: str | None
+    cpu_node: int | None
+    node: int | None
+    interpreter: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Results that differ only in the target and share a relation (or core set, or nodes)."""
+
+    key: GroupKey
+    verdict: Verdict
+    estimates: Mapping[str, Estimate]
+    modes: tuple[Mode, ...]
+    results: int
+    last_success_time_s: float | None
+
+
+@dataclass(slots=True)
+class ProbeCounts:
+    """What a probe did since the daemon's start."""
+
+    visits_by_verdict: dict[str, int] = field(default_factory=dict)
+    faults: dict[str, int] = field(default_factory=dict)
+    batches_dropped: dict[str, int] = field(default_factory=dict)
+    batches_kept: int = 0
+    duration_s: float = 0.0
+    cpu_s: float = 0.0
+    last_success_time_s: float | None = None
+
+
+class View:
+    """The read model of one machine."""
+
+    def __init__(
+        self, machine: Machine, fingerprint: str, *, mode: Source = "live", matrix: Matrix | None = None
+    ) -> None:
+        self.machine = machine
+        self.fingerprint = fingerprint
+        self.mode: Source = mode
+        self.counts: dict[str, ProbeCounts] = {}
+        self.status: dict[str, Any] = {}
+        self.version = 0
+        self._results: dict[str, Result] = {}
+        self._visits: dict[str, deque[Visit]] = {}
+        self._replayed = matrix
+
+    def load(self, identity: Identity, measure: str, visits: Sequence[Visit]) -> None:
+        """Take over what the store holds of one result."""
+        kept = deque(visits, maxlen=validity.WINDOW_VISITS_MAX)
+        self._visits[identity.id] = kept
+        self._results[identity.id] = validity.judge_result(identity, measure, tuple(kept))
+        self.version += 1
+
+    def add(self, identity: Identity, measure: str, visit: Visit) -> Result:
+        """Add a visit and judge its target anew; returns the new result."""
+        kept = self._visits.setdefault(identity.id, deque(maxlen=validity.WINDOW_VISITS_MAX))
+        kept.append(visit)
+        result = validity.judge_result(identity, measure, tuple(kept))
+        self._results[identity.id] = result
+        self.version += 1
+        return result
+
+    def count(self, probe: str, visit: Visit, *, cpu_s: float, fault: str) -> None:
+        """Count a visit for the metrics about the daemon's own work."""
+        counts = self.counts.setdefault(probe, ProbeCounts())
+        _increase(counts.visits_by_verdict, visit.verdict)
+        if fault:
+            _increase(counts.faults, fault)
+        for reason, batches in visit.batches_dropped.items():
+            _increase(counts.batches_dropped, reason, batches)
+        counts.batches_kept += visit.batches_kept
+        counts.duration_s += visit.duration_s
+        counts.cpu_s += cpu_s
+        if visit.verdict == "ok":
+            counts.last_success_time_s = visit.time_s
+        self.version += 1
+
+    def set_machine(self, machine: Machine, fingerprint: str) -> None:
+        """The topology changed: results about CPUs that are gone stay, and say so."""
+        self.machine = machine
+        self.fingerprint = fingerprint
+        self.version += 1
+
+    def set_status(self, status: Mapping[str, Any]) -> None:
+        """What the daemon does now, as `status` shows it."""
+        self.status = dict(status)
+        self.version += 1
+
+    @property
+    def results(self) -> tuple[Result, ...]:
+        """Every result, in the order in which they first appeared."""
+        return tuple(self._results.values())
+
+    def result(self, result_id: str) -> Result | None:
+        """One result by its id."""
+        return self._results.get(result_id)
+
+    def visits(self, result_id: str) -> tuple[Visit, ...]:
+        """The newest visits of a result, oldest first."""
+        return tuple(self._visits.get(result_id, ()))
+
+    def stale_reason(self, result: Result) -> str:
+        """Why a result no longer describes the machine, or ""."""
+        online = set(self.machine.online_cpus)
+        gone = [cpu for cpu in result.identity.target.cpus if cpu not in online]
+        return f"CPU {', '.join(map(str, gone))} is offline" if gone else ""
+
+    @property
+    def placement(self) -> Placement:
+        """Whether CPUs stay where they are: decided by what the pairs' visits show."""
+        judged = [r for r in self._results.values() if r.identity.probe in _PLACEMENT_PROBES]
+        if any(result.verdict == "unstable" for result in judged):
+            return "unstable"
+        enough = [r for r in judged if r.visits >= validity.STABLE_VISITS_MIN and r.verdict == "ok"]
+        return "stable" if enough else "unknown"
+
+    def groups(self) -> tuple[Group, ...]:
+        """Results by probe, variant and relation (core set, node pair, interpreter), for metrics."""
+        members: dict[GroupKey, list[Result]] = {}
+        for result in self._results.values():
+            if not self.stale_reason(result):
+                members.setdefault(self._group_key(result), []).append(result)
+        return tuple(_group(key, results) for key, results in members.items())
+
+    def _group_key(self, result: Result) -> GroupKey:
+        identity = result.identity
+        target = identity.target
+        return GroupKey(
+            probe=identity.probe,
+            measure=result.primary,
+            variant=tuple(sorted(identity.variant.items())),
+            relation=identity.relation,
+            core_set=target.core_set,
+            cpu_node=self.machine.node_of(target.cpus[0]) if target.node is not None else None,
+            node=target.node,
+            interpreter=target.interpreter,
+        )
+
+    def matrix(self, probe: str = MATRIX_PROBE, variant: Mapping[str, str] | None = None) -> Matrix:
+        """The CPU × CPU matrix of a pair probe's estimates; empty cells were not measured.
+
+        Cells hold `ok` and `noisy` estimates only. In replay it is the matrix that was given.
+        """
+        if self._replayed is not None:
+            return self._replayed
+        cells: dict[tuple[int, int], float] = {}
+        for result in self._results.values():
+            identity = result.identity
+            wanted = identity.probe == probe and len(identity.target.cpus) == 2
+            if wanted and _matches(identity.variant, variant) and result.primary in result.measures:
+                first, second = identity.target.cpus
+                value = result.measures[result.primary].estimate
+                cells.setdefault((first, second), value)
+                cells.setdefault((second, first), value)
+        return matrix_of(self.machine.online_cpus, cells)
+
+
+def matrix_of(cpus: Iterable[int], cells: Mapping[tuple[int, int], float]) -> Matrix:
+    """A matrix over `cpus` (ascending ids) from its known cells."""
+    ids = tuple(cpus)
+    return Matrix(ids, tuple(tuple(cells.get((row, column)) for column in ids) for row in ids))
+
+
+def _matches(variant: Mapping[str, str], wanted: Mapping[str, str] | None) -> bool:
+    return all(variant.get(key) == value for key, value in (wanted or {"model": "thread"}).items())
+
+
+def _group(key: GroupKey, results: Sequence[Result]) -> Group:
+    """Pool the results of a group; where most are unstable, so is the group, with its commonest modes."""
+    values = [result for result in results if result.verdict == "ok"]
+    unstable = [result for result in results if result.verdict == "unstable"]
+    noisy = [result for result in results if result.verdict == "noisy"]
+    modes: tuple[Mode, ...] = ()
+    verdict: Verdict
+    if unstable and len(unstable) >= len(values):
+        verdict, values = "unstable", []
+        modes = max(unstable, key=lambda result: result.visits).modes
+    elif values:
+        verdict = "ok"
+    elif noisy:
+        verdict, values = "noisy", noisy
+    else:
+        verdict = results[-1].verdict
+    names = dict.fromkeys(itertools.chain.from_iterable(result.measures for result in values))
+    estimates = {name: combine([r.measures[name] for r in values if name in r.measures]) for name in names}
+    times = [result.last_success_time_s for result in results if result.last_success_time_s is not None]
+    return Group(
+        key=key,
+        verdict=verdict,
+        estimates=estimates,
+        modes=modes,
+        results=len(results),
+        last_success_time_s=max(times, default=None),
+    )
+
+
+def _increase(counts: dict[str, int], key: str, by: int = 1) -> None:
+    counts[key] = counts.get(key, 0) + by
