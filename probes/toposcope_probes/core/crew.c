@@ -1,0 +1,242 @@
+#include "crew.h"
+
+#include <errno.h>
+#include <math.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "checks.h"
+#include "cpus.h"
+#include "spin.h"
+
+/* What a member leaves behind; in shared memory. */
+struct record {
+    atomic_bool done;
+    char why[160];
+    double delay_ns[2], frequency_hz[2]; /* before and after the work */
+    long context_switches;
+};
+
+struct muster {
+    atomic_uint arrived;
+    atomic_bool abandoned;
+    struct record records[];
+};
+
+struct post {
+    const struct crew *crew;
+    struct muster *muster;
+    unsigned index;
+    pthread_t thread;
+    pid_t process;
+};
+
+void *shared_map(size_t bytes)
+{
+    void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (memory == MAP_FAILED) {
+        fprintf(stderr, "toposcope-kernels: no shared memory of %zu bytes: %s\n", bytes, strerror(errno));
+        exit(1);
+    }
+    return memory;
+}
+
+void shared_unmap(void *memory, size_t bytes)
+{
+    munmap(memory, bytes);
+}
+
+bool die_with_parent(int parent_pid)
+{
+    return prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 && getppid() == parent_pid;
+}
+
+/* Waits until all members are there. They may take a while to get onto a busy CPU, so this naps in between. */
+static bool gather(const struct post *post)
+{
+    struct muster *muster = post->muster;
+    struct spin limit = spin_for_ns(post->crew->max_ms * 1e6);
+    atomic_fetch_add(&muster->arrived, 1);
+    while (atomic_load(&muster->arrived) < post->crew->target->count) {
+        if (atomic_load(&muster->abandoned))
+            return false;
+        struct spin spin = spin_for_ns(300e3);
+        while (atomic_load(&muster->arrived) < post->crew->target->count && !spin_is_over(&spin))
+            ;
+        if (ticks_now() > limit.deadline_ticks) {
+            atomic_store(&muster->abandoned, true);
+            return false;
+        }
+        if (atomic_load(&muster->arrived) < post->crew->target->count)
+            nap_ns(50000);
+    }
+    return true;
+}
+
+static void warm_up(void)
+{
+    struct spin spin = spin_for_ns(WARM_UP_NS);
+    while (!spin_is_over(&spin))
+        ;
+}
+
+/* What one member does, in its own thread or process. */
+static void serve(const struct post *post)
+{
+    struct record *record = &post->muster->records[post->index];
+    struct member member = {.index = post->index,
+                            .count = post->crew->target->count,
+                            .cpu = post->crew->target->cpus[post->index]};
+    if (!cpu_pin(member.cpu, record->why, sizeof record->why)) {
+        atomic_store(&post->muster->abandoned, true);
+        return;
+    }
+    if (!gather(post))
+        return;
+    warm_up();
+    struct guard before = guard_take();
+    record->frequency_hz[0] = additions_per_s();
+    record->delay_ns[0] = run_delay_ns();
+    member.deadline_ticks = ticks_now() + ticks_from_ns(post->crew->max_ms * 1e6);
+    post->crew->work(&member, post->crew->context);
+    record->delay_ns[1] = run_delay_ns();
+    record->frequency_hz[1] = additions_per_s();
+    struct guard after = guard_take();
+    record->context_switches = after.context_switches - before.context_switches;
+    atomic_store(&record->done, true);
+}
+
+static void *serve_as_thread(void *post)
+{
+    serve(post);
+    return NULL;
+}
+
+static bool start(struct post *post)
+{
+    if (post->crew->model == MODEL_THREAD) {
+        int error = pthread_create(&post->thread, NULL, serve_as_thread, post);
+        errno = error;
+        return error == 0;
+    }
+    pid_t parent = getpid();
+    post->process = fork();
+    if (post->process == 0) {
+        if (die_with_parent(parent))
+            serve(post);
+        _exit(0);
+    }
+    return post->process > 0;
+}
+
+/* Waits for a process until the limit, then kills it; SIGCHLD must be blocked. It is reaped in any case. */
+static void reap(pid_t process, uint64_t limit_ticks)
+{
+    sigset_t child;
+    sigemptyset(&child);
+    sigaddset(&child, SIGCHLD);
+    while (waitpid(process, NULL, WNOHANG) == 0) {
+        uint64_t now = ticks_now();
+        if (now >= limit_ticks) {
+            kill(process, SIGKILL);
+            waitpid(process, NULL, 0);
+            return;
+        }
+        double left_ns = ticks_to_ns(limit_ticks - now);
+        struct timespec left = {.tv_sec = (time_t)(left_ns / 1e9), .tv_nsec = (long)fmod(left_ns, 1e9)};
+        sigtimedwait(&child, NULL, &left);
+    }
+}
+
+static void finish(struct post *posts, unsigned count)
+{
+    /* A member may take max_ms to gather and max_ms to work; what is above covers a busy CPU. */
+    uint64_t limit = ticks_now() + ticks_from_ns(2e6 * posts[0].crew->max_ms + 100e6);
+    for (unsigned i = 1; i < count; i++) {
+        if (posts[i].crew->model == MODEL_THREAD)
+            pthread_join(posts[i].thread, NULL);
+        else
+            reap(posts[i].process, limit);
+    }
+}
+
+/* The checks of a visit are those of the member that fared worst. */
+static void report(const struct crew *crew, const struct muster *muster, struct result *result)
+{
+    double worst_delay_ns = -1, worst_ratio = 1, least_hz = 0;
+    long switches = 0;
+    for (unsigned i = 0; i < crew->target->count; i++) {
+        const struct record *record = &muster->records[i];
+        int cpu = crew->target->cpus[i];
+        if (record->why[0] != '\0')
+            result_refuse(result, STATUS_NOT_APPLICABLE, "%s", record->why);
+        else if (!atomic_load(&record->done) && !atomic_load(&muster->abandoned))
+            result_refuse(result, STATUS_FAILED, "the end on CPU %d died or was stopped", cpu);
+        double ratio = record->frequency_hz[1] / record->frequency_hz[0];
+        if (fabs(ratio - 1) > fabs(worst_ratio - 1))
+            worst_ratio = ratio;
+        if (i == 0 || record->frequency_hz[1] < least_hz)
+            least_hz = record->frequency_hz[1];
+        if (record->delay_ns[0] >= 0)
+            worst_delay_ns = fmax(worst_delay_ns, record->delay_ns[1] - record->delay_ns[0]);
+        switches += record->context_switches;
+    }
+    if (atomic_load(&muster->abandoned))
+        result_refuse(result, STATUS_FAILED, "not all ends got onto their CPUs within %u ms", crew->max_ms);
+    if (!result_is_ok(result))
+        return;
+    if (worst_delay_ns >= 0) /* else the kernel keeps no such statistics */
+        result_check(result, "run_delay_ns", worst_delay_ns);
+    result_check(result, "frequency_ratio", worst_ratio);
+    result_check(result, "frequency_hz", least_hz);
+    result_check(result, "context_switches", (double)switches);
+    result_check(result, "warm_up_ns", WARM_UP_NS);
+}
+
+static bool all_allowed(const struct target *target, struct result *result)
+{
+    for (unsigned i = 0; i < target->count; i++)
+        if (!cpu_is_allowed(target->cpus[i]))
+            result_refuse(result, STATUS_NOT_APPLICABLE,
+                          "CPU %d is offline, absent or not among the CPUs this process may use",
+                          target->cpus[i]);
+    return result_is_ok(result);
+}
+
+bool crew_run(const struct crew *crew, struct result *result)
+{
+    if (!all_allowed(crew->target, result))
+        return false;
+    unsigned count = crew->target->count, started = 1;
+    size_t bytes = sizeof(struct muster) + count * sizeof(struct record);
+    struct muster *muster = shared_map(bytes);
+    struct post *posts = allocate(count, sizeof *posts);
+    sigset_t child, old;
+    sigemptyset(&child);
+    sigaddset(&child, SIGCHLD);
+    pthread_sigmask(SIG_BLOCK, &child, &old);
+    for (unsigned i = 0; i < count; i++)
+        posts[i] = (struct post){.crew = crew, .muster = muster, .index = i};
+    while (started < count && start(&posts[started]))
+        started++;
+    if (started == count) {
+        serve(&posts[0]);
+    } else {
+        result_refuse(result, STATUS_FAILED, "an end could not be started: %s", strerror(errno));
+        atomic_store(&muster->abandoned, true);
+    }
+    finish(posts, started);
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    report(crew, muster, result);
+    free(posts);
+    shared_unmap(muster, bytes);
+    return result_is_ok(result);
+}
