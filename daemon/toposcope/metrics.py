@@ -79,7 +79,8 @@ def _topology(view: View) -> Iterator[Metric]:
         "toposcope_machine", "What the machine is; the fingerprint changes with its topology."
     )
     settings = {name: value for name, value in machine.settings if value is not None}
-    facts = {name: settings[name] for name in ("cpu_model", "hypervisor", "architecture") if name in settings}
+    wanted = ("cpu_model", "hypervisor", "architecture")
+    facts: dict[str, str] = {name: settings[name] for name in wanted if name in settings}
     info.add_metric([], {"fingerprint": view.fingerprint, "mode": view.mode, **facts})
     yield info
     counts = GaugeMetricFamily(
@@ -172,7 +173,7 @@ def _verdicts(groups: Iterable[Group]) -> Iterator[Metric]:
     verdict = GaugeMetricFamily(
         "toposcope_result_verdict",
         "1 for the verdict in force, 0 for the others.",
-        [*_TARGET_LABELS, "verdict"],
+        labels=[*_TARGET_LABELS, "verdict"],
     )
     success = GaugeMetricFamily(
         "toposcope_result_last_success_timestamp_seconds",
@@ -264,6 +265,5 @@ class Rendered:
     def _render(self, as_openmetrics: bool, gzipped: bool) -> bytes:
         if gzipped:
             return gzip.compress(self.get(as_openmetrics=as_openmetrics, gzipped=False), compresslevel=1)
-        if as_openmetrics:
-            return openmetrics.generate_latest(self._registry)
-        return generate_latest(self._registry)
+        text = openmetrics.generate_latest if as_openmetrics else generate_latest
+        return bytes(text(self._registry))
