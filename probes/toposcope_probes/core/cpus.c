@@ -46,6 +46,11 @@ bool cpu_is_allowed(int cpu)
     return CPU_ISSET_S((size_t)cpu, sizeof allowed, &allowed.set);
 }
 
+void cpus_unpin(void)
+{
+    sched_setaffinity(0, sizeof allowed, &allowed.set); /* where it fails the thread stays pinned, as it was */
+}
+
 bool cpu_pin(int cpu, char *why, size_t why_bytes)
 {
     union {

@@ -16,6 +16,9 @@ bool cpus_parse(const char *text, char separator, struct target *target);
 void cpus_remember_allowed(void);
 bool cpu_is_allowed(int cpu);
 
+/* Lets the calling thread run on all of them again; threads and processes inherit where they may run. */
+void cpus_unpin(void);
+
 /* Pins the calling thread and checks that it runs there; else false, and `why` says what the matter is. */
 bool cpu_pin(int cpu, char *why, size_t why_bytes);
 

@@ -225,6 +225,7 @@ bool crew_run(const struct crew *crew, struct result *result)
     pthread_sigmask(SIG_BLOCK, &child, &old);
     for (unsigned i = 0; i < count; i++)
         posts[i] = (struct post){.crew = crew, .muster = muster, .index = i};
+    cpus_unpin(); /* else the others would start on this thread's CPU, behind it */
     while (started < count && start(&posts[started]))
         started++;
     if (started == count) {

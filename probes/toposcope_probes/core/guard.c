@@ -17,11 +17,13 @@ struct guard guard_take(void)
     return (struct guard){.context_switches = usage.ru_nvcsw + usage.ru_nivcsw, .cpu = cpu_here()};
 }
 
-enum outcome guard_compare(const struct guard *before, const struct guard *after)
+enum outcome guard_renew(struct guard *guard)
 {
-    if (before->context_switches != after->context_switches)
+    struct guard before = *guard;
+    *guard = guard_take();
+    if (before.context_switches != guard->context_switches)
         return OUTCOME_CONTEXT_SWITCH;
-    return before->cpu == after->cpu ? OUTCOME_KEPT : OUTCOME_MIGRATION;
+    return before.cpu == guard->cpu ? OUTCOME_KEPT : OUTCOME_MIGRATION;
 }
 
 enum outcome outcome_merge(enum outcome one, enum outcome other)

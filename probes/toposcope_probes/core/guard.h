@@ -18,8 +18,8 @@ const char *outcome_name(enum outcome outcome);
 
 struct guard guard_take(void);
 
-/* What happened between the two: kept, migration or context_switch. */
-enum outcome guard_compare(const struct guard *before, const struct guard *after);
+/* What happened since the guard was taken (kept, migration or context_switch); takes it anew. */
+enum outcome guard_renew(struct guard *guard);
 
 /* The cause among two outcomes of one batch, e.g. those of its two ends. */
 enum outcome outcome_merge(enum outcome one, enum outcome other);

@@ -38,8 +38,10 @@ struct visit {
     const struct exchange *exchange;
     char *lines;
     struct meeting *meeting;
+    struct guard guard; /* the first end's; the end of a batch is the beginning of the next */
     unsigned rounds, batch_count, trials, round_trips;
     double precision;
+    const char *stopped_by;
     struct batch batches[BATCHES_MAX]; /* the first end's */
 };
 
@@ -76,7 +78,6 @@ static double lead_batch(struct visit *visit, unsigned line, unsigned round_trip
     uint32_t number = visit->batch_count++;
     uint64_t go = pack(number + 1, line, round_trips), begin = 0, end = 0;
     struct span span = unpack(visit, go);
-    struct guard before = guard_take();
     atomic_store_explicit(&visit->meeting->go, go, memory_order_release);
     bool complete = wait_until_ready(visit->meeting, number + 1);
     if (complete) {
@@ -85,14 +86,15 @@ static double lead_batch(struct visit *visit, unsigned line, unsigned round_trip
         complete = visit->exchange->lead(&span, &spin);
         end = ticks_now();
     }
-    struct guard after = guard_take();
-    enum outcome outcome = outcome_merge(guard_compare(&before, &after), complete ? OUTCOME_KEPT : OUTCOME_DEADLINE);
+    enum outcome outcome = outcome_merge(guard_renew(&visit->guard), complete ? OUTCOME_KEPT : OUTCOME_DEADLINE);
     double taken_ns = ticks_to_ns(end - begin);
     visit->batches[number] = (struct batch){.line = (unsigned char)line,
                                             .outcome = (unsigned char)outcome,
                                             .latency_ns = taken_ns / (2.0 * round_trips)};
-    if (!complete)
+    if (!complete) {
         nap_ns(NAP_NS);
+        visit->guard = guard_take();
+    }
     return outcome == OUTCOME_KEPT ? taken_ns : 0;
 }
 
@@ -148,20 +150,27 @@ static bool is_tight(const struct visit *visit, unsigned round)
 
 static void lead(struct visit *visit, const struct member *member)
 {
-    unsigned kept = 0;
+    unsigned kept = 0, done = 0;
+    visit->guard = guard_take();
     visit->round_trips = calibrate(visit, member);
-    while (visit->round_trips != 0 && kept < visit->rounds * LINES && ticks_now() < member->deadline_ticks &&
-           visit->batch_count < visit->trials + 3 * LINES * visit->rounds) {
-        unsigned done = visit->batch_count - visit->trials;
-        kept += lead_batch(visit, done % LINES, visit->round_trips) > 0;
-        if ((done + 1) % LINES == 0 && is_tight(visit, kept / LINES))
+    visit->stopped_by = "limit";
+    while (visit->round_trips != 0 && ticks_now() < member->deadline_ticks && done < 3 * LINES * visit->rounds) {
+        kept += lead_batch(visit, done++ % LINES, visit->round_trips) > 0;
+        if (done % LINES == 0 && is_tight(visit, kept / LINES)) {
+            visit->stopped_by = "precision";
             break;
+        }
+        if (kept == visit->rounds * LINES) {
+            visit->stopped_by = "rounds";
+            break;
+        }
     }
     atomic_store_explicit(&visit->meeting->go, FINISHED, memory_order_release);
 }
 
 /* The next batch: spins for a while, then naps between looks, since the first end may be off its CPU. */
-static uint64_t wait_for_go(const struct meeting *meeting, uint64_t last, const struct member *member)
+static uint64_t wait_for_go(const struct meeting *meeting, uint64_t last, const struct member *member,
+                            struct guard *guard)
 {
     struct spin spin = spin_for_ns(SPIN_NS);
     uint64_t go;
@@ -171,6 +180,7 @@ static uint64_t wait_for_go(const struct meeting *meeting, uint64_t last, const 
         if (ticks_now() > member->deadline_ticks)
             return FINISHED;
         nap_ns(NAP_NS);
+        *guard = guard_take();
         spin = spin_for_ns(0);
     }
     return go;
@@ -179,17 +189,15 @@ static uint64_t wait_for_go(const struct meeting *meeting, uint64_t last, const 
 static void follow(const struct visit *visit, const struct member *member)
 {
     struct meeting *meeting = visit->meeting;
+    struct guard guard = guard_take();
     uint64_t go = 0;
-    while ((go = wait_for_go(meeting, go, member)) != FINISHED) {
+    while ((go = wait_for_go(meeting, go, member, &guard)) != FINISHED) {
         struct span span = unpack(visit, go);
         uint32_t number = (uint32_t)(go >> 32);
-        struct guard before = guard_take();
         struct spin spin = spin_for_ns(SPIN_NS);
         atomic_store_explicit(&meeting->ready, number, memory_order_release);
         bool complete = visit->exchange->follow(&span, &spin);
-        struct guard after = guard_take();
-        enum outcome outcome =
-            outcome_merge(guard_compare(&before, &after), complete ? OUTCOME_KEPT : OUTCOME_DEADLINE);
+        enum outcome outcome = outcome_merge(guard_renew(&guard), complete ? OUTCOME_KEPT : OUTCOME_DEADLINE);
         atomic_store_explicit(&meeting->outcomes[number - 1], (unsigned char)outcome, memory_order_relaxed);
     }
 }
@@ -225,10 +233,7 @@ static void report(const struct visit *visit, struct result *result)
         result_refuse(result, STATUS_FAILED, "too few batches: a line kept %u and needs %d", least, KEPT_LEAST);
     result_check(result, "calibration_batches", visit->trials);
     result_fact_number(result, "round_trips_per_batch", visit->round_trips);
-    result_fact_text(result, "stopped_by", "%s",
-                     result_kept(result) >= visit->rounds * LINES   ? "rounds"
-                     : is_tight(visit, result_kept(result) / LINES) ? "precision"
-                                                                    : "limit");
+    result_fact_text(result, "stopped_by", "%s", visit->stopped_by);
 }
 
 static void measure(struct request *request, const struct target *target, enum model model, enum home home,
