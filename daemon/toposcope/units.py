@@ -55,3 +55,13 @@ def format_ns(value_ns: float) -> str:
         if value_ns < limit:
             return f"{value_ns / factor:.3g} {unit}"
     return f"{value_ns / NS_PER_S:.3g} s"
+
+
+def format_bytes(value_bytes: int) -> str:
+    """A size for people: `32 KiB`, `1.5 MiB`, `31.3 GiB`."""
+    value = float(value_bytes)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if value < 1024:
+            return f"{value:.3g} {unit}" if value < 1000 else f"{value:.0f} {unit}"
+        value /= 1024
+    return f"{value:.4g} TiB"

@@ -17,7 +17,7 @@ from toposcope.topology.model import CpuSet
 MAX_ID: Final = 65535
 
 _RANGE: Final = re.compile(r"(\d{1,9})(?:-(\d{1,9})(?::(\d{1,9})/(\d{1,9}))?)?")
-_MASK: Final = re.compile(r"(?:0x)?([0-9a-fA-F]+(?:,[0-9a-fA-F]{1,8})*)")
+_MASK: Final = re.compile(r"(?:[0-9a-fA-F]+(?:,[0-9a-fA-F]{1,8})*)?")
 _NOTHING: Final = ("", "(null)")  # old kernels print (null) for a mask that was never allocated
 
 
@@ -53,31 +53,35 @@ def parse_mask(text: str) -> CpuSet:
     text = text.strip().rstrip("\x00")
     if text in _NOTHING:
         return ()
-    match = _MASK.fullmatch(text)
-    if match is None:
+    # Most of a wide mask is zeros in front: they go first, the work is then for what is set.
+    rest = text.removeprefix("0x").lstrip("0,")
+    if _MASK.fullmatch(rest) is None:
         raise ValueError(f"{text[:60]!r} is no mask of CPUs")
-    head, *groups = match[1].split(",")
-    bits = int(head + "".join(group.zfill(8) for group in groups), 16)
+    head, *groups = rest.split(",")
+    if any(len(group) != 8 for group in groups):
+        groups = [group.zfill(8) for group in groups]
+    bits = int(head + "".join(groups) or "0", 16)
     if bits.bit_length() > MAX_ID + 1:
         raise ValueError(f"a mask of {bits.bit_length()} bits is too long")
     return _numbers_of(bits)
 
 
 def _numbers_of(bits: int) -> CpuSet:
-    # 32 bits at a time: taking single bits off a wide integer would cost its width for each.
     numbers = []
     for base, word in enumerate(_words(bits)):
-        rest = word
-        while rest:
-            low = rest & -rest
-            numbers.append(base * 32 + low.bit_length() - 1)
-            rest ^= low
+        while word:
+            low = word & -word
+            numbers.append(base * 64 + low.bit_length() - 1)
+            word ^= low  # noqa: PLW2901 – the bits of this word are taken off one by one
     return tuple(numbers)
 
 
 def _words(bits: int) -> Iterable[int]:
-    octets = bits.to_bytes((bits.bit_length() + 31) // 32 * 4, "little")
-    return (number for (number,) in struct.iter_unpack("<I", octets))
+    """64 bits at a time: taking single bits off a wide integer would cost its width for each."""
+    if bits < 1 << 64:
+        return (bits,)
+    octets = bits.to_bytes((bits.bit_length() + 63) // 64 * 8, "little")
+    return struct.unpack(f"<{len(octets) // 8}Q", octets)
 
 
 def format_cpulist(cpus: Iterable[int]) -> str:

@@ -6,6 +6,7 @@ from toposcope.topology.model import Machine
 from toposcope.topology.phases.allowed import read_allowed
 from toposcope.topology.phases.caches import read_caches
 from toposcope.topology.phases.core_types import read_capacities, read_core_types
+from toposcope.topology.phases.cpuinfo import read_summary
 from toposcope.topology.phases.cpus import read_cpus
 from toposcope.topology.phases.nodes import read_distances, read_nodes
 from toposcope.topology.phases.settings import read_settings
@@ -26,7 +27,8 @@ def discover(root: Root) -> Machine:
     nodes = read_nodes(root, cpus.online)
     node_ids = tuple(node.id for node in nodes)
     allowed_cpus, allowed_nodes = read_allowed(root, cpus.online, node_ids)
-    core_types, core_type_names = read_core_types(root, cpus.online, caches)
+    first_cpu = read_summary(root)
+    core_types, core_type_names = read_core_types(root, cpus.online, caches, first_cpu)
     return Machine(
         is_this_system=root.is_this_system,
         online_cpus=cpus.online,
@@ -51,6 +53,6 @@ def discover(root: Root) -> Machine:
         numa_nodes=nodes,
         distances=read_distances(root, node_ids),
         caches=caches,
-        settings=read_settings(root, cpus.online),
+        settings=read_settings(root, cpus.online, first_cpu),
         doubts=tuple(root.doubts),
     )

@@ -1,9 +1,9 @@
 """The only reader of /sys and /proc, always below a root directory that it was given.
 
-A machine is described by a few hundred to a few ten thousand small files, and any of them may be missing, empty, huge,
-binary, forbidden or a link into nowhere: captures come from users, and the kernel has its moods, too. So
-nothing here raises on odd content. A file that is absent reads as None; one that is there and makes no
-sense reads as None, too, and leaves a sentence in `doubts`.
+A machine is described by hundreds or thousands of small files, and any of them may be missing, empty,
+huge, binary, forbidden or a link into nowhere: captures come from users, and kernels have their moods,
+too. So nothing here raises on odd content. A file that is absent reads as None; one that is there and
+makes no sense reads as None, too, and leaves a sentence in `doubts`.
 
 Below a root other than `/`, symbolic links are followed by our own hand, so that they can't leave the
 root: an absolute target counts from the root, as in a chroot.
@@ -68,7 +68,7 @@ class Root:
         if directory is None:
             return []
         try:
-            names = os.listdir(directory)
+            names = os.listdir(directory)  # noqa: PTH208 – thousands of calls, and names are all we want
         except OSError as error:
             self._explain(path, error)
             return []
@@ -80,22 +80,28 @@ class Root:
         """The numbers N of the entries `<stem>N` in a directory, ascending."""
         return numbers_after(stem, self.names(path))
 
+    def numbered_directories(self, path: str, stem: str) -> list[int]:
+        """As `numbered`; those that are no links are remembered, which saves a look at each later on."""
+        where = self._directory(path)
+        if where is None or self.is_this_system:
+            return self.numbered(path, stem)
+        try:
+            with os.scandir(where) as entries:
+                plain = {entry.name for entry in entries if entry.is_dir(follow_symlinks=False)}
+        except OSError:
+            plain = set()  # names() below says why
+        numbers = self.numbered(path, stem)
+        for number in numbers:
+            name = f"{stem}{number}"
+            if name in plain:
+                self._directories[f"{path}/{name}"] = f"{where}{name}/"
+        return numbers
+
     def exists(self, path: str) -> bool:
         """Whether something is there: a file or a directory."""
         directory, _, name = path.rpartition("/")
         where = self._directory(directory)
         return where is not None and os.path.lexists(where + name)
-
-    def link_name(self, path: str) -> str | None:
-        """The last part of a symbolic link's target; None where it is no link."""
-        directory, _, name = path.rpartition("/")
-        where = self._directory(directory)
-        if where is None:
-            return None
-        try:
-            return os.readlink(where + name).rstrip("/").rpartition("/")[2] or None
-        except (OSError, ValueError):
-            return None
 
     def octets(self, path: str, limit_bytes: int = MAX_ATTRIBUTE_BYTES) -> bytes | None:
         """A sysfs attribute as it is; None where it is absent, unreadable or longer than the limit."""
@@ -145,8 +151,8 @@ class Root:
     def cpu_set(self, directory: str, mask_name: str, list_name: str) -> CpuSet | None:
         """A set that the kernel gives as a mask and as a list; the mask is believed.
 
-        Old kernels have the mask only, trimmed captures the list only. Before Linux 5.16 a long list could be cut off at the end of a
-        page (bb9ec13d156e: drivers/base/node.c and topology.c made them binary attributes).
+        Old kernels have the mask only, trimmed captures the list only. A list longer than a page was cut
+        off until both became binary attributes (Linux 5.16, drivers/base/topology.c and node.c).
         """
         cpus = self._set(f"{directory}/{mask_name}", is_mask=True)
         return self._set(f"{directory}/{list_name}", is_mask=False) if cpus is None else cpus
@@ -269,7 +275,7 @@ class Root:
         """A link's target, "" for what is no link, None for what is not there."""
         try:
             if stat.S_ISLNK(os.lstat(real_path).st_mode):
-                return os.readlink(real_path)
+                return os.readlink(real_path)  # noqa: PTH115 – real_path is text throughout
         except (OSError, ValueError) as error:
             if isinstance(error, OSError):
                 self._explain(path, error)

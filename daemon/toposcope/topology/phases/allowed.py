@@ -1,7 +1,7 @@
 """What this process may use: affinity mask, cgroup v1 and v2 cpusets, the old cpuset file system.
 
-Sources: cpuset(7), cgroups(7), proc(5); Documentation/admin-guide/cgroup-v1/cpusets.rst and cgroup-v2.rst (Cpuset).
-In a capture "this process" is the one that took it.
+Sources: cpuset(7), cgroups(7), proc(5); Documentation/admin-guide/cgroup-v1/cpusets.rst and cgroup-v2.rst
+(Cpuset). In a capture "this process" is the one that took it.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ def parse_mounts(text: str) -> Iterator[Mount]:
 
 
 def parse_mountinfo(text: str) -> Iterator[Mount]:
-    """The same from /proc/self/mountinfo: `id parent dev root point options … - type source super_options`."""
+    """The same from /proc/self/mountinfo: `id parent dev root point options … - type source options`."""
     for line in text.splitlines():
         before, _, after = line.partition(" - ")
         words, tail = before.split(), after.split()

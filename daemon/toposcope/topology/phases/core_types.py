@@ -1,8 +1,8 @@
 """Kinds of cores: performance and efficient ones of hybrid x86, big and little ones of Arm, capacities.
 
-Evidence, the best first: the PMU that x86 registers for each kind (cpu_core, cpu_atom, cpu_lowpower, Linux 5.13:
-Documentation/admin-guide/perf/intel-hybrid.rst); the model number of each Arm core (MIDR_EL1 or `CPU part`);
-sizes of the first-level caches; base and maximum frequencies; cpu_capacity.
+Evidence, the best first: the PMU that x86 registers for each kind (cpu_core, cpu_atom, cpu_lowpower since
+Linux 5.13, Documentation/admin-guide/perf/intel-hybrid.rst); the model number of each Arm core (MIDR_EL1
+or `CPU part`); sizes of the first-level caches; base and maximum frequencies; cpu_capacity.
 """
 
 from __future__ import annotations
@@ -24,19 +24,20 @@ _FREQUENCY_GAP_RATIO: Final = 1.2
 Types = tuple[Partition | None, tuple[str, ...] | None]
 
 
-def read_core_types(root: Root, online: CpuSet, caches: Sequence[Cache]) -> Types:
+def read_core_types(root: Root, online: CpuSet, caches: Sequence[Cache], first: cpuinfo.Record) -> Types:
     """The partition of the online CPUs by type, and the types' names in the same order.
 
-    One type for all where the evidence shows them equal; None where nothing tells.
+    One type for all where the evidence shows them equal; None where nothing tells. `first` is what
+    /proc/cpuinfo says of the first CPU.
     """
     by_pmu = _by_pmu(root, online)
     if by_pmu is not None:
         return by_pmu
-    models = _arm_models(root, online)
+    models = _arm_models(root, online) if _is_arm(root, online, first) else {}
     if models:
         return _grouped(models, online, "model {}")
     sizes = _first_level_sizes(caches)
-    by_size = _grouped(sizes, online, "first-level caches {}")
+    by_size = _grouped(sizes, online, "with {}")
     if by_size[0] is not None and len(by_size[0]) > 1 and set(sizes) == set(online):
         return by_size
     return _by_frequency(root, online)
@@ -66,9 +67,11 @@ def _by_pmu(root: Root, online: CpuSet) -> Types | None:
     return _grouped(labels, online, "{}")
 
 
+def _is_arm(root: Root, online: CpuSet, first: cpuinfo.Record) -> bool:
+    return "cpu part" in first or root.exists(f"{CPU_DIR}/cpu{online[0]}/regs")
+
+
 def _arm_models(root: Root, online: CpuSet) -> dict[int, str]:
-    if not root.exists(f"{CPU_DIR}/cpu{online[0]}/regs") and "cpu part" not in cpuinfo.read_summary(root):
-        return {}
     models = {}
     for cpu in online:
         text = root.text(f"{CPU_DIR}/cpu{cpu}/regs/identification/midr_el1")
@@ -97,7 +100,7 @@ def _first_level_sizes(caches: Sequence[Cache]) -> dict[int, str]:
         if cache.level == 1 and cache.size_bytes:
             for cpu in cache.cpus:
                 sizes.setdefault(cpu, {})[cache.type] = cache.size_bytes >> 10
-    return {cpu: " + ".join(f"{size} KiB {kind}" for kind, size in sorted(by_kind.items()))
+    return {cpu: ", ".join(f"L1{kind[0].lower()} {size} KiB" for kind, size in sorted(by_kind.items()))
             for cpu, by_kind in sizes.items()}  # fmt: skip
 
 

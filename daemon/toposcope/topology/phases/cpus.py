@@ -31,7 +31,7 @@ class CpuSets:
 
 def read_cpus(root: Root) -> CpuSets:
     """All of them. Raises TopologyError where no online CPU can be found."""
-    directories = tuple(root.numbered(CPU_DIR, "cpu"))
+    directories = tuple(root.numbered_directories(CPU_DIR, "cpu"))
     present = root.cpulist(f"{CPU_DIR}/present")
     online = _online(root, directories)
     if not online:

@@ -21,7 +21,9 @@ _MAX_DISTANCE: Final = 1 << 16
 def read_nodes(root: Root, online: CpuSet) -> tuple[Node, ...]:
     """The nodes that have a directory, ascending by id; none where the kernel has no NUMA support."""
     everything = frozenset(online)
-    return tuple(_read_node(root, node_id, everything) for node_id in root.numbered(NODE_DIR, "node"))
+    return tuple(
+        _read_node(root, node_id, everything) for node_id in root.numbered_directories(NODE_DIR, "node")
+    )
 
 
 def _read_node(root: Root, node_id: int, online: frozenset[int]) -> Node:
@@ -50,7 +52,7 @@ def _initiators(root: Root, where: str) -> tuple[int, ...]:
 
 
 def read_distances(root: Root, node_ids: Sequence[int]) -> Distances | None:
-    """The matrix of the nodes' `distance` rows; None where a row is missing or isn't as long as there are nodes."""
+    """The matrix of the nodes' `distance` rows; None where a row is missing or has another length."""
     matrix = []
     for node_id in node_ids:
         path = f"{NODE_DIR}/node{node_id}/distance"
@@ -68,7 +70,7 @@ def read_distances(root: Root, node_ids: Sequence[int]) -> Distances | None:
 def parse_distances(text: str) -> tuple[int, ...] | None:
     """A row such as `10 21 21`; None where it is no row of small numbers."""
     words = text.split()
-    if not all(word.isascii() and word.isdigit() and len(word) < 6 for word in words):
+    if not text.isascii() or not "".join(words).isdigit() or max(map(len, words)) > 5:
         return None
-    row = tuple(int(word) for word in words)
-    return row if all(distance < _MAX_DISTANCE for distance in row) else None
+    row = tuple(map(int, words))
+    return row if max(row) < _MAX_DISTANCE else None

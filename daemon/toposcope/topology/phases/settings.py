@@ -28,21 +28,22 @@ _PLAIN_FILES: Final = (
 )
 _MODEL_KEYS: Final = ("model name", "cpu model", "cpu", "hardware", "model", "uarch", "family")
 # What DMI says of machines that are none: substrings of vendor or product, in lower case.
-_DMI_HYPERVISORS: Final = (
-    ("qemu", "kvm"), ("kvm", "kvm"), ("vmware", "vmware"), ("virtualbox", "virtualbox"), ("innotek", "virtualbox"),
-    ("xen", "xen"), ("bochs", "kvm"), ("parallels", "parallels"), ("amazon ec2", "amazon"),
-    ("google compute", "kvm"), ("virtual machine", "hyper-v"), ("openstack", "kvm"),
-)  # fmt: skip
-_BOOT_WORDS: Final = ("isolcpus", "nohz_full", "rcu_nocbs", "nosmt", "mitigations", "maxcpus", "nr_cpus", "numa",
-                      "numa_balancing", "intel_pstate", "amd_pstate", "processor.max_cstate", "idle",
-                      "intel_idle.max_cstate", "default_hugepagesz", "hugepages", "tsc", "clocksource")  # fmt: skip
+_DMI_HYPERVISORS: Final = {
+    "qemu": "kvm", "kvm": "kvm", "bochs": "kvm", "openstack": "kvm", "google compute": "kvm",
+    "amazon ec2": "amazon", "vmware": "vmware", "virtualbox": "virtualbox", "innotek": "virtualbox",
+    "xen": "xen", "parallels": "parallels", "virtual machine": "hyper-v",
+}  # fmt: skip
+_BOOT_WORDS: Final = frozenset((
+    "isolcpus", "nohz_full", "rcu_nocbs", "nosmt", "mitigations", "maxcpus", "nr_cpus", "numa",
+    "numa_balancing", "intel_pstate", "amd_pstate", "processor.max_cstate", "intel_idle.max_cstate",
+    "idle", "default_hugepagesz", "hugepages", "tsc", "clocksource",
+))  # fmt: skip
 
 Settings = tuple[tuple[str, str | None], ...]
 
 
-def read_settings(root: Root, online: CpuSet) -> Settings:
+def read_settings(root: Root, online: CpuSet, summary: cpuinfo.Record) -> Settings:
     """(name, value) pairs, the same names on every machine; None where the machine doesn't tell."""
-    summary = cpuinfo.read_summary(root)
     found: dict[str, str | None] = {name: _line(root, path) for name, path in _PLAIN_FILES}
     found["cpu_model"] = next((summary[key][:120] for key in _MODEL_KEYS if summary.get(key)), None)
     found["cpu_vendor"] = summary.get("vendor_id") or summary.get("cpu implementer")
@@ -88,7 +89,7 @@ def _turbo(root: Root) -> str | None:
 
 
 def _hypervisor(root: Root, summary: cpuinfo.Record, found: dict[str, str | None]) -> str | None:
-    """The hypervisor's name, `unknown` where only the CPU flag tells that there is one, None for none seen."""
+    """The hypervisor's name; `unknown` where only the CPU flag tells that there is one, None without any."""
     named = _line(root, "sys/hypervisor/type")
     if named:
         return named
@@ -96,7 +97,7 @@ def _hypervisor(root: Root, summary: cpuinfo.Record, found: dict[str, str | None
         if key.startswith("hypervisor") and value:  # s390x under z/VM or KVM: /proc/cpuinfo, /proc/sysinfo
             return value[:40]
     dmi = f"{found['machine_vendor'] or ''} {found['machine_product'] or ''}".lower()
-    for part, name in _DMI_HYPERVISORS:
+    for part, name in _DMI_HYPERVISORS.items():
         if part in dmi:
             return name
     platform = f"{summary.get('platform', '')} {summary.get('model', '')}".lower()

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from toposcope.topology.cpulist import format_cpulist
+from toposcope.topology.disjoint import disjoint
 from toposcope.topology.model import CpuSet, Partition
 from toposcope.topology.phases import cpuinfo
 from toposcope.topology.phases.cpus import CPU_DIR
@@ -31,6 +32,8 @@ _MASKS: Final = {
 _NEEDED_IDS: Final = {"dies": "die_id", "clusters": "cluster_id"}
 _NO_ID: Final = (-1, 65535, 0xFFFFFFFF)
 
+Ids = dict[int, tuple[int | None, int | None]]  # cpu_id: (physical_package_id, core_id)
+
 
 @dataclass(frozen=True, slots=True)
 class Siblings:
@@ -47,10 +50,10 @@ class Siblings:
 def read_siblings(root: Root, online: CpuSet) -> Siblings:
     """From sysfs; where a level has no masks, from the ids; without any sysfs topology, from cpuinfo."""
     tables: dict[str, dict[int, CpuSet]] = {level: {} for level in _MASKS}
-    ids: dict[int, tuple[int | None, int | None]] = {}
+    ids: Ids = {}
+    names = _file_names(root, online)
     for cpu in online:
         directory = f"{CPU_DIR}/cpu{cpu}/topology"
-        names = frozenset(root.names(directory))
         for level in _MASKS:
             cpus = _read_set(root, directory, names, level)
             if cpus is not None:
@@ -60,6 +63,13 @@ def read_siblings(root: Root, online: CpuSet) -> Siblings:
                         root.integer(f"{directory}/core_id") if names else None)  # fmt: skip
     _fill_from_ids(tables, _ids_of_cpuinfo(root, online) if _nothing(tables, ids) else ids)
     return Siblings(**{level: _partition(root, level, table, online) for level, table in tables.items()})
+
+
+def _file_names(root: Root, online: CpuSet) -> frozenset[str]:
+    """The files of a topology directory: one kernel gives all CPUs the same, so two directories tell."""
+    return frozenset(
+        name for cpu in (online[0], online[-1]) for name in root.names(f"{CPU_DIR}/cpu{cpu}/topology")
+    )
 
 
 def _read_set(root: Root, directory: str, names: frozenset[str], level: str) -> CpuSet | None:
@@ -79,7 +89,7 @@ def _nothing(
     return not any(tables.values()) and all(pair == (None, None) for pair in ids.values())
 
 
-def _ids_of_cpuinfo(root: Root, online: CpuSet) -> dict[int, tuple[int | None, int | None]]:
+def _ids_of_cpuinfo(root: Root, online: CpuSet) -> Ids:
     records = cpuinfo.read_records(root)
     wanted = set(online)
     return {
@@ -115,13 +125,7 @@ def _partition(root: Root, level: str, table: Mapping[int, CpuSet], online: CpuS
         if cpu not in cpus:
             root.doubt(f"{level}: the set of CPU {cpu} is {format_cpulist(cpus)[:60]}, without itself")
         named[tuple(sorted({cpu, *cpus} & everything))] += 1
-    taken: set[int] = set()
-    parts = []
-    for cpus, _ in sorted(named.items(), key=lambda item: (-item[1], item[0])):
-        free = tuple(cpu for cpu in cpus if cpu not in taken)
-        if free != cpus:
-            root.doubt(f"{level}: the set {format_cpulist(cpus)[:60]} overlaps another one")
-        if free:
-            parts.append(free)
-            taken.update(free)
+    parts, crossed = disjoint(named)
+    for cpus in crossed:
+        root.doubt(f"{level}: the set {format_cpulist(cpus)[:60]} overlaps another one")
     return tuple(sorted(parts))

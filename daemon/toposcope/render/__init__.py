@@ -1,0 +1,1 @@
+"""Pictures and texts of what we know: the machine, its matrices. Pure: from values to strings."""
