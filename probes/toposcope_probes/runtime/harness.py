@@ -136,6 +136,7 @@ def _attempt(request: Request, measure: Callable[[Request], Outcome]) -> dict[st
     """The parts of the line that the measurement fills in."""
     try:
         _set_limits(request.settings)
+        _fixed_work_ns()  # the interpreter warms up, and so does the CPU
         before_ns, begin_delay_ns = _fixed_work_ns(), _run_delay_ns()
         outcome = measure(request)
     except Unavailable as why:
@@ -278,9 +279,9 @@ def _run_delay_ns() -> int:
 def _fixed_work_ns() -> int:
     """The least of several timings of one and the same short loop: how fast the CPU runs now."""
     best_ns = 1 << 62
-    for _ in range(8):
+    for _ in range(30):
         begin_ns = time.perf_counter_ns()
-        for _ in range(10_000):
+        for _ in range(3_000):
             pass
         best_ns = min(best_ns, time.perf_counter_ns() - begin_ns)
     return best_ns
