@@ -36,7 +36,9 @@ _EVENTS_MAX: Final = 1000
 class Control(Protocol):
     """What clients may ask the service to do."""
 
-    lifecycle_enabled: bool
+    @property
+    def lifecycle_enabled(self) -> bool:
+        """Whether clients may change what the daemon does."""
 
     def ready(self) -> str:
         """Why the daemon is not ready yet, or ""."""

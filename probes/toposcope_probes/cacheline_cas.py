@@ -15,7 +15,11 @@ SPEC: Final = ProbeSpec(
     help="Latency of one cache line between two CPUs, by compare-and-swap",
     operation="compare-and-swap on one line, half a round trip",
     target=TargetKind.PAIR,
-    measures=(Measure("latency_ns", "Time for the line to get from one CPU to the other"),),
+    measures=(
+        Measure(
+            "latency_ns", "Time for the line to get from one CPU to the other", family="cacheline_latency"
+        ),
+    ),
     variants={"model": ("thread", "process"), "home": ("first", "second")},
     symmetric=True,
     two_ended=True,

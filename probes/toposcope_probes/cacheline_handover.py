@@ -16,7 +16,11 @@ SPEC: Final = ProbeSpec(
     help="Latency of a message between two CPUs, by store and load on two lines",
     operation="store and load on two lines, half a round trip",
     target=TargetKind.PAIR,
-    measures=(Measure("latency_ns", "Time for a stored value to be seen by the other CPU"),),
+    measures=(
+        Measure(
+            "latency_ns", "Time for a stored value to be seen by the other CPU", family="cacheline_latency"
+        ),
+    ),
     variants={"model": ("thread", "process"), "home": ("first", "second")},
     symmetric=True,
     two_ended=True,

@@ -62,7 +62,7 @@ def find(series: Sequence[Observation]) -> Modes:
         return Modes((), 0.0, 0.0, 0.0)
     ordered = sorted(series, key=lambda seen: seen.value)
     clusters = _split(ordered)
-    needed = max(_MODE_VISITS_MIN, math.ceil(_MODE_SHARE_MIN * len(series))) if len(series) > 3 else 1
+    needed = max(_MODE_VISITS_MIN, math.ceil(_MODE_SHARE_MIN * len(series)))
     if len(clusters) > 1:
         clusters = [cluster for cluster in clusters if len(cluster) >= needed] or [ordered]
     kept = sum(map(len, clusters))

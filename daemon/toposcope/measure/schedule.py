@@ -80,10 +80,10 @@ class Schedule:
             return 0.0
         return max(0.0, self._waiting[0][0] - now_s) if self._waiting else None
 
-    def done(self, now_s: float) -> None:
-        """The task last given out was visited."""
+    def done(self, now_s: float, *, settled: bool = False) -> None:
+        """The task last given out was visited; `settled` where a burst of visits would tell no more."""
         entry = self._current
-        entry.visits += 1
+        entry.visits = BURST_VISITS if settled else entry.visits + 1
         entry.postponed_since_s = None
         interval_s = entry.task.choice.interval_s
         if entry.visits < BURST_VISITS:

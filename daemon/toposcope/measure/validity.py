@@ -36,7 +36,6 @@ class Surroundings:
     """
 
     steal_ms: float = 0.0
-    throttled_ms: float = 0.0
     busy: bool = False
 
 
@@ -59,8 +58,6 @@ def judge_visit(
             "noisy",
             f"{dropped} of {batches_kept + dropped} batches were dropped: {_counted(batches_dropped)}",
         )
-    if surroundings.throttled_ms > 0:
-        return "noisy", f"a CPU quota stopped the process for {surroundings.throttled_ms:.0f} ms"
     if surroundings.steal_ms > 0:
         return "noisy", f"the hypervisor took {surroundings.steal_ms:.0f} ms from these CPUs"
     frequency = checks.get("frequency_ratio", 1.0)
@@ -127,8 +124,8 @@ def _verdict(
     values = sorted(seen.value for seen in series)
     middle = values[len(values) // 2]
     spread = (estimation.quantile(values, 0.9) - estimation.quantile(values, 0.1)) / middle
-    if len(values) > 2 and spread > VISIT_SPREAD_MAX:
-        return "noisy", f"visits spread over {spread:.0%} of their median", found
+    if spread > VISIT_SPREAD_MAX:
+        return "noisy", f"{len(values)} visits spread over {spread:.0%} of their median", found
     return "ok", "", found
 
 

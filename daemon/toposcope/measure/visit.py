@@ -47,17 +47,17 @@ class _Spoken:
 
 
 class Visitor:
-    """Carries visits out. `counters` reads (steal ms, throttled ms) of some CPUs, before and after."""
+    """Carries visits out. `steal_ms` reads the steal counter of some CPUs, before and after a visit."""
 
     def __init__(
         self,
         clock: Clock,
         *,
-        counters: Callable[[Sequence[int]], tuple[float, float]],
+        steal_ms: Callable[[Sequence[int]], float],
         on_wait: Callable[[], None] | None = None,
     ) -> None:
         self._clock = clock
-        self._counters = counters
+        self._steal_ms = steal_ms
         self._on_wait = on_wait
 
     async def visit(self, task: Task, *, busy: bool = False) -> Surveyed:
@@ -66,7 +66,7 @@ class Visitor:
         argv = command(task.spec, task.identity, arguments(task))
         cpus = task.identity.target.cpus
         async with measuring_lock(self._on_wait):
-            before = self._counters(cpus)
+            before = self._steal_ms(cpus)
             outcome = await runner.run(
                 argv,
                 deadline_s=task.spec.deadline_ms / 1000,
@@ -74,10 +74,8 @@ class Visitor:
                 environment={"PYTHONDONTWRITEBYTECODE": "1"},
                 clock=self._clock,
             )
-            after = self._counters(cpus)
-        surroundings = validity.Surroundings(
-            steal_ms=after[0] - before[0], throttled_ms=after[1] - before[1], busy=busy
-        )
+            after = self._steal_ms(cpus)
+        surroundings = validity.Surroundings(steal_ms=after - before, busy=busy)
         visit, fault = _judge(task, spoken, outcome, surroundings, self._clock.wall_s())
         return Surveyed(visit, outcome.cpu_s, fault)
 
@@ -125,7 +123,7 @@ def _judge(
         measures=measures if line.status == "ok" else {},
         batches_kept=line.batches_kept,
         batches_dropped=dict(line.batches_dropped),
-        checks=dict(line.checks) | _as_checks(surroundings),
+        checks=dict(line.checks) | {"steal_ms": surroundings.steal_ms},
         facts=dict(line.facts),
         busy=surroundings.busy,
     )
@@ -140,7 +138,3 @@ def estimates(spec: ProbeSpec, samples: Mapping[str, Sequence[Sequence[float]]])
         if measure.name in samples
     }
     return {name: estimate for name, estimate in found.items() if estimate is not None}
-
-
-def _as_checks(surroundings: validity.Surroundings) -> dict[str, float]:
-    return {"steal_ms": surroundings.steal_ms, "throttled_ms": surroundings.throttled_ms}

@@ -1,0 +1,176 @@
+"""The measuring loop: pick a task, visit it, keep and show what came of it, stay within the budgets."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Final
+
+from toposcope.clock import Clock
+from toposcope.errors import StoreError, ToposcopeError
+from toposcope.measure.budget import Budget
+from toposcope.measure.load import BUSY_RATIO, LoadMeter
+from toposcope.measure.plan import Task
+from toposcope.measure.schedule import Schedule
+from toposcope.measure.visit import Surveyed, Visitor
+from toposcope.results import Identity, Result, Visit
+from toposcope.view import View
+
+Recorder = Callable[[Identity, str, Visit], Awaitable[None]]
+
+_log = logging.getLogger(__name__)
+
+# CPU time that may be spent before the first second has passed, so that first results come soon.
+_FIRST_CREDIT_S: Final = 0.5
+_SATURATION_CREDIT_S: Final = 2.0
+_WAIT_S_MAX: Final = 60.0
+# After a program that can't be started or a store that can't be written, wait this long.
+_FAULT_PAUSE_S: Final = 5.0
+
+
+class MeasuringLoop:
+    """Visits the tasks of a plan for as long as it runs; `record` commits before the view shows."""
+
+    def __init__(
+        self,
+        view: View,
+        record: Recorder,
+        clock: Clock,
+        *,
+        budget_ratio: float,
+        saturation_ratio: float,
+    ) -> None:
+        now_s = clock.monotonic_s()
+        self.budget = Budget(budget_ratio, now_s, _FIRST_CREDIT_S)
+        self.saturation = Budget(saturation_ratio, now_s, _SATURATION_CREDIT_S)
+        self.current: Task | None = None
+        self.lock_waits = 0
+        self._view = view
+        self._record = record
+        self._clock = clock
+        self._load = LoadMeter(clock, view.machine.online_cpus)
+        self._visitor = Visitor(clock, steal_ms=self._load.steal_ms, on_wait=self._count_lock_wait)
+        self._schedule = Schedule((), now_s)
+        self._changed = asyncio.Event()
+        self._own_cpu_s = time.process_time()
+
+    def set_tasks(self, tasks: Sequence[Task]) -> None:
+        """Measure these from now on; what was visited before keeps its place in the order of things."""
+        visited = frozenset(result.identity.id for result in self._view.results)
+        self._schedule = Schedule(tasks, self._clock.monotonic_s(), visited)
+        self._load.set_cpus(self._view.machine.online_cpus)
+        self._changed.set()
+
+    @property
+    def task_count(self) -> int:
+        """How many targets and variants are visited."""
+        return len(self._schedule)
+
+    async def run(self) -> None:
+        """Measure until cancelled; a visit under way is then killed and reaped."""
+        while True:
+            await self._wait_until_due()
+            schedule = self._schedule
+            picked = schedule.next_task(self._clock.monotonic_s())
+            if picked is None:
+                continue
+            task, overdue = picked
+            busy = self._is_busy(task)
+            if (busy and not overdue) or self._must_spare(task):
+                schedule.postpone(self._clock.monotonic_s())
+                continue
+            try:
+                settled = await self._visit(task, busy)
+            except ToposcopeError as error:
+                _log.error("%s: %s", task.identity.id, error.message)
+                await asyncio.sleep(_FAULT_PAUSE_S)
+                settled = False
+            schedule.done(self._clock.monotonic_s(), settled=settled)
+
+    async def _wait_until_due(self) -> None:
+        now_s = self._clock.monotonic_s()
+        self._charge_own_cpu(now_s)
+        due_s = self._schedule.wait_s(now_s)
+        wait_s = max(_WAIT_S_MAX if due_s is None else due_s, self.budget.wait_s(now_s))
+        if wait_s <= 0:
+            return
+        self._changed.clear()
+        try:
+            async with asyncio.timeout(min(wait_s, _WAIT_S_MAX)):
+                await self._changed.wait()
+        except TimeoutError:
+            return
+
+    def _charge_own_cpu(self, now_s: float) -> None:
+        """The daemon's own work (scrapes, store, this loop) counts as well as its kernels'."""
+        used_s = time.process_time()
+        self.budget.charge(used_s - self._own_cpu_s, now_s)
+        self._own_cpu_s = used_s
+
+    def _is_busy(self, task: Task) -> bool:
+        return any(self._load.busy_ratio(cpu) > BUSY_RATIO for cpu in task.identity.target.cpus)
+
+    def _must_spare(self, task: Task) -> bool:
+        return task.spec.saturates and self.saturation.wait_s(self._clock.monotonic_s()) > 0
+
+    async def _visit(self, task: Task, busy: bool) -> bool:
+        """Visit, commit, show; true where more visits in a row would tell nothing new."""
+        self.current = task
+        try:
+            surveyed = await self._visitor.visit(task, busy=busy)
+        finally:
+            self.current = None
+        self._charge(task, surveyed)
+        visit = surveyed.visit
+        measure = task.spec.measures[0].name
+        try:
+            await self._record(task.identity, measure, visit)
+        except StoreError as error:
+            # Not shown either: what is served has to be there after a crash.
+            _log.error("%s", error.message)
+            await asyncio.sleep(_FAULT_PAUSE_S)
+            return False
+        before = self._view.result(task.identity.id)
+        result = self._view.add(task.identity, measure, visit)
+        self._view.count(task.spec.name, visit, cpu_s=surveyed.cpu_s, fault=surveyed.fault)
+        _log_change(before, result)
+        return visit.verdict == "not_applicable"
+
+    def _charge(self, task: Task, surveyed: Surveyed) -> None:
+        now_s = self._clock.monotonic_s()
+        self.budget.charge(surveyed.cpu_s, now_s)
+        if task.spec.saturates:
+            self.saturation.charge(surveyed.visit.duration_s, now_s)
+
+    def _count_lock_wait(self) -> None:
+        self.lock_waits += 1
+        _log.info("another process is measuring: waiting for it")
+
+    def status(self) -> dict[str, Any]:
+        """What the loop does now and what it has cost, for `status` and the metrics."""
+        now_s = self._clock.monotonic_s()
+        return {
+            "measuring": self.current.identity.id if self.current else None,
+            "tasks": self.task_count,
+            "lock_waits": self.lock_waits,
+            "budget": {
+                "cpu": {
+                    "ratio": self.budget.ratio,
+                    "spent_s": self.budget.spent_s,
+                    "balance_s": self.budget.balance_s(now_s),
+                },
+                "saturation": {
+                    "ratio": self.saturation.ratio,
+                    "spent_s": self.saturation.spent_s,
+                    "balance_s": self.saturation.balance_s(now_s),
+                },
+            },
+        }
+
+
+def _log_change(before: Result | None, result: Result) -> None:
+    if before is None or before.verdict != result.verdict:
+        reason = f": {result.reason}" if result.reason else ""
+        _log.info("%s is %s%s", result.identity.id, result.verdict, reason)

@@ -1,0 +1,363 @@
+"""The composition root: builds every part from the configuration, and runs them until told to stop.
+
+One asyncio process. What may block (discovery, the store) runs in one worker thread; what measures runs in
+processes of its own. Stopping is structured: the loops are cancelled, a visit under way is killed and
+reaped, and the store is closed last.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import uvicorn
+
+import toposcope_probes
+from toposcope import __version__, config, http, logs, systemd
+from toposcope.clock import Clock, SystemClock
+from toposcope.errors import BusyError, ToposcopeError, UsageError
+from toposcope.measure.loop import MeasuringLoop
+from toposcope.measure.plan import ProbeChoice, plan
+from toposcope.measure.validity import WINDOW_VISITS_MAX
+from toposcope.results import Identity, Visit
+from toposcope.store import Store
+from toposcope.topology.cpulist import parse_cpulist
+from toposcope.topology.discover import discover
+from toposcope.topology.fingerprint import fingerprint
+from toposcope.topology.model import Machine
+from toposcope.topology.sysfs import Root
+from toposcope.view import View
+
+_log = logging.getLogger(__name__)
+_T = TypeVar("_T")
+
+_TOPOLOGY_INTERVAL_S: Final = 2.0
+_STATUS_INTERVAL_S: Final = 5.0
+_PRUNE_INTERVAL_S: Final = 3600.0
+_SHUTDOWN_GRACE_S: Final = 1.0
+_KEEP_ALIVE_S: Final = 15
+
+
+class Service:
+    """The daemon. `run` returns when SIGTERM or SIGINT came."""
+
+    def __init__(self, config_file: Path | None, settings: config.Config, clock: Clock | None = None) -> None:
+        self._config_file = config_file
+        self._settings = settings
+        self._clock = clock or SystemClock()
+        self._started_s = self._clock.monotonic_s()
+        self._worker = ThreadPoolExecutor(1, thread_name_prefix="toposcope-store")
+        self._root = Root("/")
+        self._stop = asyncio.Event()
+        self._store: Store
+        self._view: View
+        self._loop: MeasuringLoop
+
+    @property
+    def lifecycle_enabled(self) -> bool:
+        """Whether clients may reload and measure."""
+        return self._settings.web.enable_lifecycle
+
+    async def run(self) -> None:
+        """Open everything (raises ToposcopeError), serve and measure until stopped, close everything."""
+        listener = open_listener(self._settings.web.listen_address)
+        with contextlib.closing(listener):
+            self._store = await self._in_worker(lambda: Store(config.store_directory(self._settings)))
+            try:
+                await self._load()
+                await self._serve(listener)
+            finally:
+                await self._in_worker(self._store.close)
+                self._worker.shutdown()
+
+    async def _in_worker(self, work: Callable[[], _T]) -> _T:
+        return await asyncio.get_running_loop().run_in_executor(self._worker, work)
+
+    async def _load(self) -> None:
+        machine = await self._in_worker(lambda: discover(self._root))
+        self._view = View(machine, fingerprint(machine))
+        stored = await self._in_worker(
+            lambda: list(self._store.results(self._view.fingerprint, WINDOW_VISITS_MAX))
+        )
+        for identity, measure, visits in stored:
+            self._view.load(identity, measure, visits)
+        limits = self._settings.probes
+        self._loop = MeasuringLoop(
+            self._view,
+            self._record,
+            self._clock,
+            budget_ratio=limits.budget_ratio,
+            saturation_ratio=limits.saturation_ratio,
+        )
+        self._replan()
+        if self._store.set_aside is not None:
+            _log.warning("the store was damaged; it is kept as %s", self._store.set_aside)
+            await self._event("store_damaged", {"kept_as": self._store.set_aside.name})
+
+    def _replan(self) -> None:
+        tasks = plan(
+            self._view.machine,
+            probe_choices(self._settings),
+            cpus=measurable_cpus(self._view.machine, self._settings.probes),
+            interpreters=interpreters(self._settings),
+            seed=int(self._view.fingerprint, 16),
+        )
+        self._loop.set_tasks(tasks)
+
+    async def _record(self, identity: Identity, measure: str, visit: Visit) -> None:
+        await self._in_worker(lambda: self._store.record(self._view.fingerprint, identity, measure, visit))
+
+    async def _event(self, kind: str, event: dict[str, Any]) -> None:
+        """Keep an event; a store that can't take it costs the event, not the daemon."""
+        time_s = self._clock.wall_s()
+        try:
+            await self._in_worker(lambda: self._store.add_event(time_s, kind, event))
+        except ToposcopeError as error:
+            _log.error("%s", error.message)
+
+    async def _serve(self, listener: socket.socket) -> None:
+        app = http.make_app(self._view, self, allowed_hosts(self._settings.web))
+        server = _Server(
+            uvicorn.Config(
+                app,
+                log_config=None,
+                access_log=False,
+                lifespan="off",
+                ws="none",
+                http="h11",
+                loop="asyncio",
+                server_header=False,
+                limit_concurrency=self._settings.web.max_connections,
+                timeout_keep_alive=_KEEP_ALIVE_S,
+                timeout_graceful_shutdown=1,
+                h11_max_incomplete_event_size=16_384,
+            )
+        )
+        self._handle_signals()
+        _log.info("toposcope %s serves http://%s", __version__, _shown_address(listener))
+        async with asyncio.TaskGroup() as group:
+            serving = group.create_task(server.serve(sockets=[listener]))
+            loops = [group.create_task(each) for each in self._loops()]
+            systemd.notify("READY=1")
+            await self._stop.wait()
+            systemd.notify("STOPPING=1")
+            for task in loops:
+                task.cancel()
+            server.should_exit = True
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(asyncio.shield(serving), _SHUTDOWN_GRACE_S)
+            server.force_exit = True
+        _log.info("toposcope stopped")
+
+    def _loops(self) -> list[Any]:
+        watchdog_s = systemd.watchdog_interval_s()
+        return [
+            self._loop.run(),
+            _every(_TOPOLOGY_INTERVAL_S, self._watch_topology),
+            _every(_STATUS_INTERVAL_S, self._refresh_status),
+            _every(_PRUNE_INTERVAL_S, self._prune),
+            *([_every(watchdog_s, _feed_watchdog)] if watchdog_s else []),
+        ]
+
+    def _handle_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop.set)
+        loop.add_signal_handler(signal.SIGHUP, lambda: loop.create_task(self._reload_quietly()))
+
+    async def _reload_quietly(self) -> None:
+        with contextlib.suppress(ToposcopeError):
+            await self.reload()
+
+    async def reload(self) -> None:
+        """Read the configuration file again. A bad one changes nothing: it is logged, and raised."""
+        if self._config_file is None:
+            raise UsageError("there is no configuration file to reload", "start with --config FILE")
+        path = self._config_file
+        try:
+            settings = await self._in_worker(lambda: config.load(path))
+            self._require_same_start(settings)
+            measurable_cpus(self._view.machine, settings.probes)
+        except ToposcopeError as error:
+            _log.error("the old configuration stays in force: %s", error.message)
+            await self._event("config_refused", {"reason": error.message})
+            raise
+        self._settings = settings
+        logs.set_up(settings.log)
+        self._loop.budget.ratio = settings.probes.budget_ratio
+        self._loop.saturation.ratio = settings.probes.saturation_ratio
+        self._replan()
+        _log.info("configuration reloaded from %s", path)
+        await self._event("config_reloaded", {})
+
+    def _require_same_start(self, settings: config.Config) -> None:
+        """Some keys only count at the start; changing them needs a restart, which is said."""
+        for key in ("listen_address", "max_connections", "allowed_hosts"):
+            if getattr(settings.web, key) != getattr(self._settings.web, key):
+                raise UsageError(f"web.{key} can't change while the daemon runs", "restart it")
+        if settings.store.directory != self._settings.store.directory:
+            raise UsageError("store.directory can't change while the daemon runs", "restart it")
+
+    def ready(self) -> str:
+        """Why the daemon is not ready yet, or ""; ready means that there is a result to read."""
+        if not self._settings.probes.enabled or self._view.results or self._loop.task_count == 0:
+            return ""
+        return "no result yet"
+
+    async def events(self, limit: int) -> list[dict[str, Any]]:
+        """The newest events, newest first."""
+        return await self._in_worker(lambda: self._store.events(limit))
+
+    async def _watch_topology(self) -> None:
+        """Notice hotplug and cpuset changes by two cheap reads; discover anew only then."""
+        if await self._in_worker(self._glance) == self._last_glance:
+            return
+        machine = await self._in_worker(lambda: discover(self._root))
+        self._last_glance = await self._in_worker(self._glance)
+        before = self._view.machine
+        if machine == before:
+            return
+        self._view.set_machine(machine, fingerprint(machine))
+        change = {
+            "online_cpus_before": before.online_cpus,
+            "online_cpus_after": machine.online_cpus,
+            "allowed_cpus_before": before.allowed_cpus,
+            "allowed_cpus_after": machine.allowed_cpus,
+            "fingerprint": self._view.fingerprint,
+        }
+        _log.warning("the topology changed: CPUs %s are online now", list(machine.online_cpus))
+        self._replan()
+        await self._event("topology_changed", change)
+
+    _last_glance: tuple[Any, ...] | None = None
+
+    def _glance(self) -> tuple[Any, ...]:
+        return self._root.cpulist("sys/devices/system/cpu/online"), frozenset(os.sched_getaffinity(0))
+
+    async def _refresh_status(self) -> None:
+        self._view.set_status(
+            {
+                "version": __version__,
+                "pid": os.getpid(),
+                "uptime_s": self._clock.monotonic_s() - self._started_s,
+                "probes_enabled": self._settings.probes.enabled,
+                "results": len(self._view.results),
+                **self._loop.status(),
+            }
+        )
+
+    async def _prune(self) -> None:
+        limits = self._settings.store
+        now_s = self._clock.wall_s()
+        try:
+            removed = await self._in_worker(
+                lambda: self._store.prune(
+                    now_s, raw_days=limits.raw_days, daily_days=limits.daily_days, max_bytes=limits.max_bytes
+                )
+            )
+        except ToposcopeError as error:
+            _log.error("%s", error.message)
+            return
+        if removed:
+            _log.info("%d old visits were folded into daily rows or dropped", removed)
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its signal handlers: stopping is the service's business."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+async def _every(interval_s: float, work: Callable[[], Any]) -> None:
+    """Run `work` at once and then at absolute times, so that slow work makes no drift."""
+    loop = asyncio.get_running_loop()
+    due_s = loop.time()
+    while True:
+        await work()
+        due_s = max(due_s + interval_s, loop.time())
+        await asyncio.sleep(due_s - loop.time())
+
+
+async def _feed_watchdog() -> None:
+    systemd.notify("WATCHDOG=1")
+
+
+def probe_choices(settings: config.Config) -> list[ProbeChoice]:
+    """The probes that the daemon measures by itself, with their configured times."""
+    if not settings.probes.enabled:
+        return []
+    choices = []
+    for spec in toposcope_probes.load_all():
+        own = settings.settings_of(spec.name)
+        enabled = spec.enabled if own.enabled is None else own.enabled
+        if enabled and not spec.on_request_only:
+            choices.append(
+                ProbeChoice(spec, own.interval_s or spec.interval_s, own.max_age_s or spec.max_age_s)
+            )
+    return choices
+
+
+def measurable_cpus(machine: Machine, limits: config.ProbeLimits) -> tuple[int, ...]:
+    """The CPUs that may be measured. Raises UsageError where the configured list is wrong."""
+    usable = set(machine.usable_cpus)
+    if not limits.isolated_cpus:
+        usable -= set(machine.isolated_cpus or ())
+    if limits.cpus is not None:
+        try:
+            wanted = parse_cpulist(limits.cpus)
+        except ValueError as error:
+            raise UsageError(f"probes.cpus: {limits.cpus[:60]!r} is not a CPU list: {error}") from None
+        usable &= set(wanted)
+    return tuple(sorted(usable))
+
+
+def interpreters(settings: config.Config) -> tuple[str, ...]:
+    """The Python interpreters that are measured."""
+    return settings.runtime.interpreters or (sys.executable,)
+
+
+def allowed_hosts(web: config.Web) -> list[str]:
+    """Names for the Host header: the configured ones, the listen address and the loopback names."""
+    host, _ = config.split_address(web.listen_address)
+    names = ["localhost", "127.0.0.1", "::1", host, *web.allowed_hosts]
+    return [name.lower() for name in names]
+
+
+def open_listener(address: str) -> socket.socket:
+    """The listening socket: systemd's, else a new one. Raises BusyError where the address is taken."""
+    inherited = systemd.inherited_socket()
+    if inherited is not None:
+        return inherited
+    host, port = config.split_address(address)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(128)
+    except OSError as error:
+        listener.close()
+        if error.errno == errno.EADDRINUSE:
+            raise BusyError(
+                f"{address}: another program listens there already",
+                "stop it (another toposcope?), or set another web.listen_address",
+            ) from error
+        raise ToposcopeError(f"{address}: can't listen there: {error.strerror or error}") from error
+    return listener
+
+
+def _shown_address(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
