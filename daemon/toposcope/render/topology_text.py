@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterable, Iterator
 from typing import Final
 
@@ -11,7 +10,7 @@ from rich.padding import Padding
 from rich.text import Text
 from rich.tree import Tree as RichTree
 
-from toposcope.render.topology_tree import Box, Tree, build_tree, node_label
+from toposcope.render.topology_tree import Box, Tree, build_tree, count, headline, node_label, plain
 from toposcope.topology.cpulist import format_cpulist
 from toposcope.topology.model import CpuSet, Machine
 
@@ -55,34 +54,6 @@ def topology_text(machine: Machine) -> Group:
     )
 
 
-def headline(machine: Machine) -> str:
-    """`AMD EPYC 7451: 2 packages, 8 nodes, 48 cores, 96 CPUs`, counting what the kernel tells."""
-    parts = [
-        _count(len(partition), word)
-        for word, partition in (
-            ("drawer", machine.drawers),
-            ("book", machine.books),
-            ("package", machine.packages),
-        )
-        if partition is not None
-    ]
-    if machine.numa_exposed:
-        parts.append(_count(len(machine.numa_nodes), "node"))
-    if machine.cores is not None:
-        parts.append(_count(len(machine.cores), "core"))
-    parts.append(_count(len(machine.online_cpus), "CPU"))
-    return f"{plain(machine.setting('cpu_model') or 'machine')}: {', '.join(parts)}"
-
-
-def _count(number: int, word: str) -> str:
-    return f"{number} {word}{'' if number == 1 else 's'}"
-
-
-def plain(text: str) -> str:
-    """Text from the machine without control and formatting characters, for terminals obey them."""
-    return "".join(char if unicodedata.category(char)[0] not in "CZ" or char == " " else "�" for char in text)
-
-
 class _Marks:
     """How a CPU that is not like the others is written: `(5)` not allowed, `5*` isolated."""
 
@@ -110,7 +81,7 @@ def _grow(tree: RichTree, boxes: Iterable[Box], marks: _Marks) -> None:
 def _label(box: Box) -> str:
     """`package 0 = node 0 (31 GiB) = L3 8 MiB: CPUs 0-5,48-53`."""
     names = " = ".join(label for _, label in box.names)
-    return f"{names}: {_count(len(box.cpus), 'CPU')} {format_cpulist(box.cpus)}"
+    return f"{names}: {count(len(box.cpus), 'CPU')} {format_cpulist(box.cpus)}"
 
 
 def _core_line(cores: list[Box], marks: _Marks) -> RenderableType:
@@ -121,7 +92,7 @@ def _core_line(cores: list[Box], marks: _Marks) -> RenderableType:
         groups.setdefault((own, len(box.cpus)), []).append(box.cpus)
     lines: list[RenderableType] = []
     for (own, _), sets in groups.items():
-        head = f"{_count(len(sets), 'core')}{f' ({own})' if own else ''}:"
+        head = f"{count(len(sets), 'core')}{f' ({own})' if own else ''}:"
         names = " ".join(marks.core(cpus) for cpus in sets)
         if len(head) + len(names) <= 56:
             lines.append(Text(f"{head} {names}"))

@@ -7,6 +7,7 @@ crosses another one can't be drawn as a box; it goes to `crossing`.
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
@@ -106,3 +107,32 @@ def node_label(node: Node) -> str:
     if node.memory_bytes is None:
         return f"node {node.id}"
     return f"node {node.id} ({format_bytes(node.memory_bytes) if node.memory_bytes else 'no memory'})"
+
+
+def headline(machine: Machine) -> str:
+    """`AMD EPYC 7451: 2 packages, 8 nodes, 48 cores, 96 CPUs`, counting what the kernel tells."""
+    parts = [
+        count(len(partition), word)
+        for word, partition in (
+            ("drawer", machine.drawers),
+            ("book", machine.books),
+            ("package", machine.packages),
+        )
+        if partition is not None
+    ]
+    if machine.numa_exposed:
+        parts.append(count(len(machine.numa_nodes), "node"))
+    if machine.cores is not None:
+        parts.append(count(len(machine.cores), "core"))
+    parts.append(count(len(machine.online_cpus), "CPU"))
+    return f"{plain(machine.setting('cpu_model') or 'machine')}: {', '.join(parts)}"
+
+
+def count(number: int, word: str) -> str:
+    """`1 core`, `2 cores`."""
+    return f"{number} {word}{'' if number == 1 else 's'}"
+
+
+def plain(text: str) -> str:
+    """Text from the machine without control and formatting characters, for terminals obey them."""
+    return "".join(char if unicodedata.category(char)[0] not in "CZ" or char == " " else "�" for char in text)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from toposcope.topology.model import Machine
+from toposcope.topology.named_modes import name_modes
 from toposcope.topology.phases.allowed import read_allowed
 from toposcope.topology.phases.caches import read_caches
 from toposcope.topology.phases.core_types import read_capacities, read_core_types
@@ -10,7 +13,7 @@ from toposcope.topology.phases.cpuinfo import read_summary
 from toposcope.topology.phases.cpus import read_cpus
 from toposcope.topology.phases.nodes import read_distances, read_nodes
 from toposcope.topology.phases.settings import read_settings
-from toposcope.topology.phases.siblings import read_siblings
+from toposcope.topology.phases.siblings import merge_split_packages, read_siblings
 from toposcope.topology.sysfs import Root
 
 
@@ -23,13 +26,16 @@ def discover(root: Root) -> Machine:
     root.begin()
     cpus = read_cpus(root)
     siblings = read_siblings(root, cpus.online)
+    first_cpu = read_summary(root)
     caches = read_caches(root, cpus.online)
     nodes = read_nodes(root, cpus.online)
     node_ids = tuple(node.id for node in nodes)
+    packages = siblings.packages
+    if "flags" in first_cpu:  # x86; elsewhere equal ids are normal (s390x counts anew in each book)
+        packages = merge_split_packages(root, packages, nodes)
     allowed_cpus, allowed_nodes = read_allowed(root, cpus.online, node_ids)
-    first_cpu = read_summary(root)
     core_types, core_type_names = read_core_types(root, cpus.online, caches, first_cpu)
-    return Machine(
+    machine = Machine(
         is_this_system=root.is_this_system,
         online_cpus=cpus.online,
         possible_cpus=cpus.possible,
@@ -39,7 +45,7 @@ def discover(root: Root) -> Machine:
         allowed_nodes=allowed_nodes,
         isolated_cpus=cpus.isolated,
         nohz_full_cpus=cpus.nohz_full,
-        packages=siblings.packages,
+        packages=packages,
         dies=siblings.dies,
         clusters=siblings.clusters,
         cores=siblings.cores,
@@ -56,3 +62,4 @@ def discover(root: Root) -> Machine:
         settings=read_settings(root, cpus.online, first_cpu),
         doubts=tuple(root.doubts),
     )
+    return replace(machine, modes=name_modes(machine))

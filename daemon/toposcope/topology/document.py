@@ -105,13 +105,13 @@ def from_document(document: object) -> Machine:
     online = _numbers(fields.get("online_cpus"), "online_cpus")
     if not online:
         raise TopologyError("topology: online_cpus is empty")
-    partitions = {name: _optional(fields, name, _partition) for name in _PARTITIONS}
+    sets: dict[str, Any] = {name: _optional(fields, name, _numbers) for name in _SETS}
+    sets |= {name: _optional(fields, name, _partition) for name in _PARTITIONS}
     nodes = _list(fields.get("numa_nodes") or [], "numa_nodes", _node)
     machine = Machine(
         is_this_system=False,
         online_cpus=online,
-        **{name: _optional(fields, name, _numbers) for name in _SETS},
-        **partitions,
+        **sets,
         core_type_names=_optional(fields, "core_type_names", _texts),
         cpu_capacities=_capacities(fields.get("cpu_capacities") or {}),
         smt_max=_optional(fields, "smt_max", _integer),

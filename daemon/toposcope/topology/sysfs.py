@@ -78,7 +78,7 @@ class Root:
 
     def numbered(self, path: str, stem: str) -> list[int]:
         """The numbers N of the entries `<stem>N` in a directory, ascending."""
-        return numbers_after(stem, self.names(path))
+        return _numbers_after(stem, self.names(path))
 
     def numbered_directories(self, path: str, stem: str) -> list[int]:
         """As `numbered`; those that are no links are remembered, which saves a look at each later on."""
@@ -287,8 +287,7 @@ class Root:
             self.doubt(f"{path}: {os.strerror(error.errno or 0)}")
 
 
-def numbers_after(stem: str, names: list[str]) -> list[int]:
-    """The numbers N of the names `<stem>N` (plain decimals), ascending."""
+def _numbers_after(stem: str, names: list[str]) -> list[int]:
     tails = (name[len(stem) :] for name in names if name.startswith(stem))
     return sorted({int(tail) for tail in tails if tail.isascii() and tail.isdigit() and len(tail) < 7})
 

@@ -12,11 +12,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from toposcope.topology.cpulist import format_cpulist, parse_cpulist
+from toposcope.topology.cpulist import format_cpulist, parse_cpulist, parse_mask
 from toposcope.topology.model import CpuSet
 from toposcope.topology.sysfs import Root
 
 _ESCAPE: Final = re.compile(r"\\([0-7]{3})")
+_MAX_DEPTH: Final = 64  # of groups in groups
 # File names by kind of hierarchy; effective ones first: what the ancestors and hotplug leave of the wish.
 _CPU_FILES: Final = {"cgroup2": ("cpuset.cpus.effective",),
                      "cgroup": ("cpuset.effective_cpus", "cpuset.cpus"),
@@ -64,17 +65,26 @@ def _intersection(some: CpuSet | None, others: CpuSet | None) -> CpuSet | None:
 
 
 def _status_sets(root: Root) -> tuple[CpuSet | None, CpuSet | None]:
-    """Cpus_allowed_list and Mems_allowed_list of /proc/self/status."""
-    text = root.table("proc/self/status") or ""
-    found: dict[str, CpuSet] = {}
-    for line in text.splitlines():
-        key, _, value = line.partition(":")
-        if key in ("Cpus_allowed_list", "Mems_allowed_list"):
-            try:
-                found[key] = parse_cpulist(value)
-            except ValueError as error:
-                root.doubt(f"proc/self/status: {key}: {error}")
-    return found.get("Cpus_allowed_list") or None, found.get("Mems_allowed_list") or None
+    """The affinity mask and the allowed nodes of /proc/self/status (proc(5))."""
+    fields = dict(
+        line.split(":", 1) for line in (root.table("proc/self/status") or "").splitlines() if ":" in line
+    )
+    found = []
+    for key in ("Cpus_allowed", "Mems_allowed"):
+        as_list, as_mask = fields.get(f"{key}_list"), fields.get(key)  # lists since Linux 2.6.26
+        try:
+            cpus = parse_cpulist(as_list) if as_list is not None else parse_mask(as_mask or "")
+        except ValueError as error:
+            root.doubt(f"proc/self/status: {key}: {error}")
+            cpus = ()
+        found.append(cpus or None)
+    return found[0], found[1]
+
+
+def thin_status(text: str) -> str:
+    """Of /proc/self/status only what is used."""
+    kept = [line for line in text.splitlines() if line.startswith(("Cpus_allowed", "Mems_allowed"))]
+    return "\n".join(kept) + "\n"
 
 
 def find_mount(root: Root) -> Mount | None:
@@ -110,6 +120,16 @@ def parse_mountinfo(text: str) -> Iterator[Mount]:
                 yield Mount(kind, _unescaped(words[4]), _unescaped(words[3]))
 
 
+def thin_mounts(text: str) -> str:
+    """Of /proc/mounts only the lines about cpusets."""
+    return "".join(line + "\n" for line in text.splitlines() if any(parse_mounts(line)))
+
+
+def thin_mountinfo(text: str) -> str:
+    """Of /proc/self/mountinfo only the lines about cpusets."""
+    return "".join(line + "\n" for line in text.splitlines() if any(parse_mountinfo(line)))
+
+
 def _kind(file_system: str, options: str) -> str | None:
     words = options.split(",")
     if file_system == "cgroup" and "cpuset" in words:
@@ -139,6 +159,14 @@ def parse_group(text: str, kind: str) -> str | None:
     return None
 
 
+def thin_groups(text: str) -> str:
+    """Of /proc/self/cgroup only the lines about cpusets."""
+    kinds = ("cgroup", "cgroup2")
+    return "".join(
+        f"{line}\n" for line in text.splitlines() if any(parse_group(line, kind) for kind in kinds)
+    )
+
+
 def group_directories(mount: Mount, group: str) -> Iterator[str]:
     """The group's directory below the root and those of its ancestors, up to the mount point.
 
@@ -147,10 +175,13 @@ def group_directories(mount: Mount, group: str) -> Iterator[str]:
     """
     if mount.root != "/" and (group + "/").startswith(mount.root + "/"):
         group = group[len(mount.root) :]
-    point = mount.point.strip("/")
-    parts = [part for part in group.split("/") if part not in ("", ".", "..")]
-    for length in range(len(parts), -1, -1):
-        yield "/".join((point, *parts[:length])).strip("/")
+    point, parts = _parts(mount.point), _parts(group)
+    for length in range(min(len(parts), _MAX_DEPTH), -1, -1):
+        yield "/".join((*point, *parts[:length]))
+
+
+def _parts(path: str) -> list[str]:
+    return [part for part in path.split("/") if part not in ("", ".", "..")]
 
 
 def _effective(root: Root, mount: Mount, group: str, files: dict[str, tuple[str, ...]]) -> CpuSet | None:

@@ -2,7 +2,7 @@
 
 Evidence, the best first: the PMU that x86 registers for each kind (cpu_core, cpu_atom, cpu_lowpower since
 Linux 5.13, Documentation/admin-guide/perf/intel-hybrid.rst); the model number of each Arm core (MIDR_EL1
-or `CPU part`); sizes of the first-level caches; base and maximum frequencies; cpu_capacity.
+or `CPU part`); cpu_capacity (other Arm and RISC-V); sizes of first-level caches together with frequencies.
 """
 
 from __future__ import annotations
@@ -36,11 +36,15 @@ def read_core_types(root: Root, online: CpuSet, caches: Sequence[Cache], first: 
     models = _arm_models(root, online) if _is_arm(root, online, first) else {}
     if models:
         return _grouped(models, online, "model {}")
+    capacities = {cpu: str(capacity) for cpu, capacity in read_capacities(root, online)}
+    if len(capacities) == len(online):
+        return _grouped(capacities, online, "of capacity {}")
+    frequencies = _frequency_classes(root, online)
     sizes = _first_level_sizes(caches)
-    by_size = _grouped(sizes, online, "with {}")
-    if by_size[0] is not None and len(by_size[0]) > 1 and set(sizes) == set(online):
-        return by_size
-    return _by_frequency(root, online)
+    if set(sizes) == set(online) and len(set(sizes.values())) > 1:
+        both = {cpu: f"{size} {frequencies.get(cpu, '')}".strip() for cpu, size in sizes.items()}
+        return _grouped(both, online, "with {}")
+    return _grouped(frequencies, online, "{}")
 
 
 def _grouped(labels: Mapping[int, str], online: CpuSet, name: str) -> Types:
@@ -104,23 +108,35 @@ def _first_level_sizes(caches: Sequence[Cache]) -> dict[int, str]:
             for cpu, by_kind in sizes.items()}  # fmt: skip
 
 
-def _by_frequency(root: Root, online: CpuSet) -> Types:
-    """By base frequency where there is one (intel_pstate), else by maximum frequency."""
-    first = f"{CPU_DIR}/cpu{online[0]}/cpufreq"
+def _frequency_classes(root: Root, online: CpuSet) -> dict[int, str]:
+    """By base frequency where there is one (intel_pstate), else by maximum; {} where some CPU lacks it."""
+    where = _policy_directories(root, online)
+    first = where.get(online[0])
     name = next(
         (name for name in ("base_frequency", "cpuinfo_max_freq") if root.exists(f"{first}/{name}")), None
     )
-    if name is None:
-        capacities = dict(read_capacities(root, online))
-        single = len(set(capacities.values())) == 1 and len(capacities) == len(online)
-        return ((online,), ("uniform",)) if single else (None, None)
-    frequencies = {}
+    if first is None or name is None:
+        return {}
+    frequencies_khz = {}
     for cpu in online:
-        frequency_khz = root.integer(f"{CPU_DIR}/cpu{cpu}/cpufreq/{name}")
-        if not frequency_khz or frequency_khz < 0:
-            return None, None
-        frequencies[cpu] = frequency_khz
-    return _grouped(_split_by_gap(frequencies), online, "about {} MHz")
+        frequency_khz = root.integer(f"{where[cpu]}/{name}") if cpu in where else None
+        if frequency_khz is None or frequency_khz <= 0:
+            return {}
+        frequencies_khz[cpu] = frequency_khz
+    return _split_by_gap(frequencies_khz)
+
+
+def _policy_directories(root: Root, online: CpuSet) -> dict[int, str]:
+    """Each CPU's frequency policy: below the CPU, where that link is missing, below cpufreq."""
+    if root.exists(f"{CPU_DIR}/cpu{online[0]}/cpufreq"):
+        return {cpu: f"{CPU_DIR}/cpu{cpu}/cpufreq" for cpu in online}
+    found = {}
+    for policy in root.numbered_directories(f"{CPU_DIR}/cpufreq", "policy"):
+        where = f"{CPU_DIR}/cpufreq/policy{policy}"
+        for word in (root.text(f"{where}/related_cpus") or "").split():
+            if word.isascii() and word.isdigit() and len(word) < 6:
+                found[int(word)] = where
+    return found
 
 
 def _split_by_gap(frequencies_khz: Mapping[int, int]) -> dict[int, str]:
@@ -131,7 +147,7 @@ def _split_by_gap(frequencies_khz: Mapping[int, int]) -> dict[int, str]:
         if frequency_khz > before * _FREQUENCY_GAP_RATIO:
             class_khz = frequency_khz
         before = frequency_khz
-        labels[cpu] = str(class_khz // 1000)
+        labels[cpu] = f"about {class_khz // 1000} MHz"
     return labels
 
 

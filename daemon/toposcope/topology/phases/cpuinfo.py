@@ -18,7 +18,30 @@ CPUINFO: Final = "proc/cpuinfo"
 _S390_LINE: Final = re.compile(r"processor\s+(\d{1,5}):")
 _SPARC_LINE: Final = re.compile(r"CPU(\d{1,5})")
 
+# The keys that some phase uses; captures keep these lines only.
+_USED_KEYS: Final = frozenset((
+    "processor", "cpu number", "physical id", "core id", "vendor_id", "model name", "cpu model", "cpu",
+    "cpu family", "hardware", "model", "uarch", "family", "microcode", "flags", "platform",
+    "cpu implementer", "cpu part", "hypervisor", "hypervisor vendor",
+))  # fmt: skip
+_S390_ID: Final = re.compile(r"(processor\s+\d+):.*")
+
 Record = dict[str, str]
+
+
+def thin_cpuinfo(text: str) -> str:
+    """Only the lines that are used, without the serial numbers that s390x has in its lines."""
+    kept = []
+    for line in text.splitlines():
+        key, colon, value = line.partition(":")
+        name = key.strip().lower()
+        if _S390_LINE.match(f"{name}:"):
+            kept.append(_S390_ID.sub(r"\1:", line))
+        elif colon and (
+            name in _USED_KEYS or (_SPARC_LINE.fullmatch(name.upper()) and value.strip() == "online")
+        ):
+            kept.append(line)
+    return "\n".join(kept) + "\n"
 
 
 def read_records(root: Root) -> list[Record]:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from toposcope.topology.model import CpuSet, Distances, Node
-from toposcope.topology.sysfs import Root, numbers_after
+from toposcope.topology.sysfs import Root
 
 NODE_DIR: Final = "sys/devices/system/node"
 _MEM_TOTAL: Final = re.compile(r"MemTotal:\s*(\d{1,18})\s*kB")
@@ -28,7 +28,9 @@ def read_nodes(root: Root, online: CpuSet) -> tuple[Node, ...]:
 
 def _read_node(root: Root, node_id: int, online: frozenset[int]) -> Node:
     where = f"{NODE_DIR}/node{node_id}"
-    declared = root.cpu_set(where, "cpumap", "cpulist") or ()
+    declared = root.cpu_set(where, "cpumap", "cpulist")
+    if declared is None:  # trimmed captures may still have the links
+        declared = tuple(root.numbered(where, "cpu"))
     cpus = tuple(cpu for cpu in declared if cpu in online)
     memory_bytes = parse_memory_total(root.text(f"{where}/meminfo") or "")
     kind = "cpu" if cpus else "empty" if memory_bytes == 0 else "memory"
@@ -45,7 +47,7 @@ def parse_memory_total(text: str) -> int | None:
 def _initiators(root: Root, where: str) -> tuple[int, ...]:
     """The nodes whose CPUs are nearest to this memory: access class 1 is about CPUs, 0 about any device."""
     for access_class in (1, 0):
-        nodes = numbers_after("node", root.names(f"{where}/access{access_class}/initiators"))
+        nodes = root.numbered(f"{where}/access{access_class}/initiators", "node")
         if nodes:
             return tuple(nodes)
     return ()

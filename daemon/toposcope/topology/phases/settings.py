@@ -93,9 +93,9 @@ def _hypervisor(root: Root, summary: cpuinfo.Record, found: dict[str, str | None
     named = _line(root, "sys/hypervisor/type")
     if named:
         return named
-    for key, value in summary.items():
-        if key.startswith("hypervisor") and value:  # s390x under z/VM or KVM: /proc/cpuinfo, /proc/sysinfo
-            return value[:40]
+    told = summary.get("hypervisor") or summary.get("hypervisor vendor")
+    if told:
+        return told[:40]
     dmi = f"{found['machine_vendor'] or ''} {found['machine_product'] or ''}".lower()
     for part, name in _DMI_HYPERVISORS.items():
         if part in dmi:

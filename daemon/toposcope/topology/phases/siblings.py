@@ -9,13 +9,13 @@ architecture has none, the kernel still writes a mask, each CPU alone, and an id
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from toposcope.topology.cpulist import format_cpulist
 from toposcope.topology.disjoint import disjoint
-from toposcope.topology.model import CpuSet, Partition
+from toposcope.topology.model import CpuSet, Node, Partition, partition_of
 from toposcope.topology.phases import cpuinfo
 from toposcope.topology.phases.cpus import CPU_DIR
 from toposcope.topology.sysfs import Root
@@ -129,3 +129,27 @@ def _partition(root: Root, level: str, table: Mapping[int, CpuSet], online: CpuS
     for cpus in crossed:
         root.doubt(f"{level}: the set {format_cpulist(cpus)[:60]} overlaps another one")
     return tuple(sorted(parts))
+
+
+def merge_split_packages(root: Root, packages: Partition | None, nodes: Sequence[Node]) -> Partition | None:
+    """Packages that old x86 kernels cut at node borders, put together again by their ids.
+
+    From Linux 3.6 on, siblings on different nodes were dropped ("CPU is not on the same node", topology_sane
+    in arch/x86/kernel/smpboot.c). So a package with several nodes, as with Intel's cluster on die, shows one
+    sibling set a node, all with the same physical_package_id. Only sets that lie within a node are merged.
+    """
+    if packages is None or len(packages) < 2:
+        return packages
+    node_sets = [frozenset(node.cpus) for node in nodes if node.cpus]
+    groups: dict[int, list[CpuSet]] = {}
+    for cpus in packages:
+        package_id = root.integer(f"{CPU_DIR}/cpu{cpus[0]}/topology/physical_package_id")
+        if package_id is None or package_id in _NO_ID or not any(node.issuperset(cpus) for node in node_sets):
+            return packages
+        groups.setdefault(package_id, []).append(cpus)
+    if len(groups) == len(packages):
+        return packages
+    root.doubt(
+        f"packages: {len(packages)} sibling sets, but {len(groups)} package ids; sets of one id were merged"
+    )
+    return partition_of(tuple(cpu for cpus in sets for cpu in cpus) for sets in groups.values())

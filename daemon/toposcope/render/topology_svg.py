@@ -1,0 +1,154 @@
+"""The machine as a picture, like lstopo's: boxes in boxes down to the CPUs.
+
+Self-contained SVG without scripts or fonts of its own; colours follow the reader's light or dark scheme.
+All text that comes from the machine is escaped.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+from xml.sax.saxutils import escape, quoteattr
+
+from toposcope.render.topology_tree import Box, build_tree, headline, node_label, plain
+from toposcope.topology.cpulist import format_cpulist
+from toposcope.topology.model import Machine
+
+_CELL_WIDTH: Final = 34
+_CELL_HEIGHT: Final = 24
+_GAP: Final = 6
+_PAD: Final = 8
+_LINE_HEIGHT: Final = 16
+_CHAR_WIDTH: Final = 6.7  # 11 px sans-serif, on the wide side
+_SHAPE_RATIO: Final = 1.7  # of width to height, that rows of boxes aim at
+
+_STYLE: Final = """
+  svg { color-scheme: light dark; font: 11px system-ui, sans-serif; }
+  text { fill: #1b1f24; } .page { fill: #ffffff; } rect { stroke: #57606a; stroke-width: 1; }
+  .machine { fill: #f6f8fa; } .drawer { fill: #eef1f4; } .book { fill: #e6eaef; }
+  .package { fill: #dbe3ec; }
+  .node { fill: #cfe5d4; } .die { fill: #e3dcf2; } .l3 { fill: #f4e4c8; } .cluster { fill: #f0dada; }
+  .l2 { fill: #f7efdc; } .l1 { fill: #faf6ea; } .core { fill: #dfe7f5; } .cpu { fill: #ffffff; }
+  .disallowed { fill: #d0d0d0; stroke-dasharray: 3 2; } .isolated { stroke-width: 3; }
+  .offline { fill: none; stroke-dasharray: 1 3; } .title { font-weight: 600; font-size: 13px; }
+  @media (prefers-color-scheme: dark) {
+    text { fill: #e6edf3; } .page { fill: #0d1117; } rect { stroke: #8b949e; }
+    .machine { fill: #161b22; } .drawer { fill: #1b2129; } .book { fill: #20272f; } .package { fill: #243040; }
+    .node { fill: #1d3a26; } .die { fill: #33294d; } .l3 { fill: #4a3a1a; } .cluster { fill: #4a2a2a; }
+    .l2 { fill: #3a3220; } .l1 { fill: #2e2a1e; } .core { fill: #26324a; } .cpu { fill: #0d1117; }
+    .disallowed { fill: #3a3a3a; } .offline { fill: none; }
+  }
+"""
+
+
+@dataclass(slots=True)
+class _Shape:
+    """A rectangle with lines of text and shapes in it, at (x, y) in its parent."""
+
+    classes: str
+    lines: list[str]
+    tooltip: str
+    width: float = 0
+    height: float = 0
+    x: float = 0
+    y: float = 0
+    inner: Sequence[_Shape] = ()
+
+
+def topology_svg(machine: Machine) -> str:
+    """A complete SVG document, ending in a newline."""
+    tree = build_tree(machine)
+    marks = _marks(machine)
+    shapes = [_box_shape(box, marks) for box in tree.machine.boxes]
+    shapes += [_framed("node", [node_label(node), "no CPUs"], []) for node in tree.memory_nodes]
+    if machine.offline_cpus:
+        cells = [_cell(cpu, "cpu offline", "offline") for cpu in machine.offline_cpus]
+        shapes.append(_framed("machine", ["offline"], cells))
+    page = _framed("page", [plain(headline(machine)), *_legend(machine)], shapes)
+    return "\n".join(_document(page)) + "\n"
+
+
+def _marks(machine: Machine) -> dict[int, list[str]]:
+    """What is special about a CPU, as CSS classes that are words, too."""
+    usable, isolated = set(machine.usable_cpus), set(machine.isolated_cpus or ())
+    return {
+        cpu: (["disallowed"] if cpu not in usable else []) + (["isolated"] if cpu in isolated else [])
+        for cpu in machine.online_cpus
+    }
+
+
+def _legend(machine: Machine) -> list[str]:
+    lines = []
+    if len(machine.usable_cpus) < len(machine.online_cpus):
+        lines.append(
+            f"grey, dashed: not allowed to this process (allowed: {format_cpulist(machine.usable_cpus)})"
+        )
+    if machine.isolated_cpus:
+        lines.append(f"thick border: isolated from the scheduler ({format_cpulist(machine.isolated_cpus)})")
+    if machine.offline_cpus:
+        lines.append(f"dotted: offline ({format_cpulist(machine.offline_cpus)})")
+    return [line if len(line) < 100 else line[:99] + "…" for line in lines]
+
+
+def _cell(cpu: int, classes: str, words: str) -> _Shape:
+    tooltip = f"CPU {cpu}{', ' if words else ''}{words}"
+    return _Shape(classes, [str(cpu)], tooltip, max(_CELL_WIDTH, len(str(cpu)) * 9), _CELL_HEIGHT)
+
+
+def _box_shape(box: Box, marks: dict[int, list[str]]) -> _Shape:
+    inner = [_box_shape(child, marks) for child in box.boxes]
+    covered = {cpu for child in box.boxes for cpu in child.cpus}
+    inner += [
+        _cell(cpu, " ".join(["cpu", *marks[cpu]]), ", ".join(marks[cpu]))
+        for cpu in box.cpus
+        if cpu not in covered
+    ]
+    return _framed(box.kind, [plain(label) for _, label in box.names], inner)
+
+
+def _framed(kind: str, lines: list[str], inner: Sequence[_Shape]) -> _Shape:
+    """A frame with its lines above its inner shapes, which are placed in rows."""
+    head = len(lines) * _LINE_HEIGHT + _PAD / 2
+    width, height = _place(inner, _PAD, head + _PAD / 2)
+    text_width = max((len(line) * _CHAR_WIDTH for line in lines), default=0) + 2 * _PAD
+    return _Shape(kind, lines, ", ".join(lines), max(width + _PAD, text_width), height + _PAD, inner=inner)
+
+
+def _place(shapes: Sequence[_Shape], left: float, top: float) -> tuple[float, float]:
+    """Set x and y of shapes, row by row; returns the right and lower edge of them all."""
+    area = sum((shape.width + _GAP) * (shape.height + _GAP) for shape in shapes)
+    limit = max([math.sqrt(area * _SHAPE_RATIO), *(shape.width for shape in shapes)]) if shapes else 0
+    x, y, row_height, right, bottom = left, top, 0.0, left, top
+    for shape in shapes:
+        if x > left and x + shape.width > left + limit + 1:
+            x, y, row_height = left, y + row_height + _GAP, 0.0
+        shape.x, shape.y = x, y
+        row_height = max(row_height, shape.height)
+        right, bottom = max(right, x + shape.width), max(bottom, y + shape.height)
+        x += shape.width + _GAP
+    return right, bottom
+
+
+def _document(page: _Shape) -> Iterator[str]:
+    width, height = math.ceil(page.width), math.ceil(page.height)
+    yield (f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" '
+           f'viewBox="0 0 {width} {height}" role="img" aria-label={quoteattr(page.lines[0])}>')  # fmt: skip
+    yield f"<style>{_STYLE}</style>"
+    yield from _drawn(page, 0, 0)
+    yield "</svg>"
+
+
+def _drawn(shape: _Shape, left: float, top: float) -> Iterator[str]:
+    x, y = left + shape.x, top + shape.y
+    yield f"<g><title>{escape(shape.tooltip)}</title>"
+    yield (f'<rect class="{shape.classes}" x="{x:g}" y="{y:g}" rx="3" '
+           f'width="{shape.width:g}" height="{shape.height:g}"/>')  # fmt: skip
+    for number, line in enumerate(shape.lines):
+        baseline = y + 16 + number * _LINE_HEIGHT
+        css = ' class="title"' if shape.classes == "page" and number == 0 else ""
+        yield f'<text{css} x="{x + _PAD:g}" y="{baseline:g}">{escape(line)}</text>'
+    for inner in shape.inner:
+        yield from _drawn(inner, x, y)
+    yield "</g>"
