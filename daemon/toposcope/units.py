@@ -57,7 +57,7 @@ def format_ns(value_ns: float) -> str:
     return f"{value_ns / NS_PER_S:.3g} s"
 
 
-def format_bytes(value_bytes: int) -> str:
+def format_bytes(value_bytes: float) -> str:
     """A size for people: `32 KiB`, `1.5 MiB`, `31.3 GiB`."""
     value = float(value_bytes)
     for unit in ("B", "KiB", "MiB", "GiB"):

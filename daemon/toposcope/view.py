@@ -96,6 +96,11 @@ class View:
         self.version += 1
         return result
 
+    def take(self, result: Result) -> None:
+        """Show a result that was judged elsewhere."""
+        self._results[result.identity.id] = result
+        self.version += 1
+
     def count(self, probe: str, visit: Visit, *, cpu_s: float, fault: str) -> None:
         """Count a visit for the metrics about the daemon's own work."""
         counts = self.counts.setdefault(probe, ProbeCounts())

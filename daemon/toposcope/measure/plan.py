@@ -69,6 +69,16 @@ def plan(
     return tuple(sorted(tasks, key=lambda task: task.tier))
 
 
+def all_pairs(machine: Machine, choice: ProbeChoice, cpus: Iterable[int]) -> tuple[Task, ...]:
+    """The whole matrix of a pair probe over `cpus`: every pair once, variant by variant."""
+    ids = sorted(set(cpus))
+    return tuple(
+        Task(choice, identify(machine, choice.spec, Target(pair), variant), 2)
+        for variant in variants(machine, choice.spec)
+        for pair in itertools.combinations(ids, 2)
+    )
+
+
 def identify(machine: Machine, spec: ProbeSpec, target: Target, variant: Mapping[str, str]) -> Identity:
     """The identity of a probe's result for one target and variant, with the pair's relation."""
     relation = distance = None
@@ -180,12 +190,19 @@ def _core_sets_on_nodes(machine: Machine, cpus: Sequence[int]) -> Iterator[Targe
         yield Target(tuple(compact_order(machine, cpus)[:1]), core_set="compact:1")
 
 
-def arguments(task: Task) -> list[str]:
-    """The `key=value` words that make a program measure the task's target once."""
-    target = task.identity.target
-    words = ["cpus=" + ",".join(map(str, target.cpus))]
+def arguments(tasks: Sequence[Task]) -> list[str]:
+    """The `key=value` words that make a program measure the tasks' targets once each, in this order.
+
+    Several tasks have to be pairs, and to agree in probe, variant and node.
+    """
+    first = tasks[0]
+    target = first.identity.target
+    if len(tasks) == 1:
+        words = ["cpus=" + ",".join(map(str, target.cpus))]
+    else:
+        words = ["pairs=" + ",".join("{}:{}".format(*task.identity.target.cpus) for task in tasks)]
     if target.node is not None:
         words.append(f"node={target.node}")
-    words += [f"{key}={value}" for key, value in task.spec.arguments.items()]
-    words += [f"{key}={value}" for key, value in task.identity.variant.items()]
+    words += [f"{key}={value}" for key, value in first.spec.arguments.items()]
+    words += [f"{key}={value}" for key, value in first.identity.variant.items()]
     return words

@@ -1,0 +1,156 @@
+"""What `measure` and `matrix` share: choosing CPUs and tasks, progress, the user's own store, Ctrl-C."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sys
+from collections.abc import Iterator, Sequence
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+import toposcope_probes
+from toposcope import config
+from toposcope.clock import SystemClock
+from toposcope.errors import BusyError, StoreError, ToposcopeError, UsageError
+from toposcope.measure.load import LoadMeter
+from toposcope.measure.plan import ProbeChoice, Task
+from toposcope.measure.session import Session
+from toposcope.measure.visit import Visitor
+from toposcope.results import Result, Visit
+from toposcope.store import Store
+from toposcope.topology.cpulist import format_cpulist, parse_cpulist
+from toposcope.topology.discover import discover
+from toposcope.topology.fingerprint import fingerprint
+from toposcope.topology.model import Machine
+from toposcope.topology.sysfs import Root
+from toposcope_probes.contract import ProbeSpec
+
+
+def this_machine() -> Machine:
+    """The machine that can be measured: this one."""
+    return discover(Root("/"))
+
+
+def choose_cpus(machine: Machine, text: str | None) -> tuple[int, ...]:
+    """The CPUs of `--cpus`, or all that may be used and are not isolated.
+
+    Raises UsageError for a CPU that doesn't exist, is offline or is outside the cpuset.
+    """
+    if text is None:
+        isolated = set(machine.isolated_cpus or ())
+        return tuple(cpu for cpu in machine.usable_cpus if cpu not in isolated)
+    try:
+        wanted = parse_cpulist(text)
+    except ValueError as error:
+        raise UsageError(f"--cpus {text[:60]!r}: is not a CPU list: {error}", "for example 0-3,8") from None
+    named = f"--cpus {text[:60]}"
+    for cpu in wanted:
+        if cpu in (machine.offline_cpus or ()):
+            raise UsageError(f"{named}: CPU {cpu} is offline", f"online: {_listed(machine.online_cpus)}")
+        if cpu not in machine.online_cpus:
+            raise UsageError(f"{named}: there is no CPU {cpu}", f"online: {_listed(machine.online_cpus)}")
+        if cpu not in machine.usable_cpus:
+            hint = f"allowed: {_listed(machine.usable_cpus)}"
+            raise UsageError(f"{named}: CPU {cpu} is outside this process's cpuset", hint)
+    if not wanted:
+        raise UsageError("--cpus names no CPU", "for example --cpus 0-3,8")
+    return tuple(wanted)
+
+
+def _listed(cpus: Sequence[int]) -> str:
+    return format_cpulist(cpus)
+
+
+def find_specs(names: Sequence[str]) -> list[ProbeSpec]:
+    """The named probes, or all that a daemon would measure. Raises UsageError for an unknown name."""
+    if not names:
+        return [spec for spec in toposcope_probes.load_all() if spec.enabled and not spec.on_request_only]
+    found = []
+    for name in names:
+        spec = toposcope_probes.find(name)
+        if spec is None:
+            raise UsageError(f"there is no probe {name!r}", "`toposcope measure --list` lists them")
+        found.append(spec)
+    return found
+
+
+def choice(spec: ProbeSpec) -> ProbeChoice:
+    """A probe with its own default times."""
+    return ProbeChoice(spec, spec.interval_s, spec.max_age_s)
+
+
+def measure_now(
+    machine: Machine,
+    tasks: Sequence[Task],
+    settings: config.Config,
+    *,
+    visits: int,
+    budget_s: float | None,
+) -> tuple[list[Result], bool]:
+    """Visit the tasks with progress on stderr; results so far, and whether Ctrl-C cut it short.
+
+    Visits go to the user's own store as well, unless a daemon has it.
+    """
+    clock = SystemClock()
+    console = Console(stderr=True)
+    with _own_store(settings, console) as store, _progress(console, len(tasks) * visits) as advance:
+
+        def keep(task: Task, visit: Visit) -> None:
+            advance(task.identity.id)
+            if store is not None:
+                store.record(fingerprint(machine), task.identity, task.spec.measures[0].name, visit)
+
+        meter = LoadMeter(clock, machine.online_cpus)
+        visitor = Visitor(
+            clock,
+            steal_ms=meter.steal_ms,
+            on_wait=lambda: console.print("another process is measuring: waiting for it"),
+        )
+        session = Session(visitor, clock, keep)
+        try:
+            asyncio.run(session.measure(tasks, visits=visits, budget_s=budget_s))
+        except KeyboardInterrupt:
+            return session.results(), True
+    return session.results(), False
+
+
+@contextlib.contextmanager
+def _own_store(settings: config.Config, console: Console) -> Iterator[Store | None]:
+    """The user's own store, or None (said on stderr) where it can't be had: measuring goes on."""
+    try:
+        store = Store(config.store_directory(settings))
+    except (BusyError, StoreError) as error:
+        console.print(f"results are not stored: {error.message}", style="yellow")
+        yield None
+        return
+    with store:
+        yield store
+
+
+@contextlib.contextmanager
+def _progress(console: Console, total: int) -> Iterator[_Advance]:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, disable=not sys.stderr.isatty()) as progress:
+        yield _Advance(progress, total)
+
+
+class _Advance:
+    def __init__(self, progress: Progress, total: int) -> None:
+        self._progress = progress
+        self._id = progress.add_task("starting", total=total)
+
+    def __call__(self, what: str) -> None:
+        self._progress.update(self._id, advance=1, description=what[:60])
+
+
+def require_tasks(tasks: Sequence[Task], names: Sequence[str], cpus: Sequence[int]) -> None:
+    """Raise where nothing can be measured, and say why."""
+    if tasks:
+        return
+    what = ", ".join(names) or "any probe"
+    raise ToposcopeError(
+        f"there is nothing to measure for {what} on CPU {_listed(cpus)}",
+        "pairs need two CPUs, core sets two cores, smt_interference two threads of one core",
+    )

@@ -1,0 +1,188 @@
+"""`toposcope matrix`: the CPU × CPU matrix, from a file, a daemon, the own store, or measured now."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+import toposcope_probes
+from toposcope import matrix as matrices
+from toposcope import results
+from toposcope.cli import _measuring, _source
+from toposcope.cli._output import format_option, print_json
+from toposcope.errors import MatrixError, StoreError, UsageError
+from toposcope.matrix import Matrix
+from toposcope.measure.plan import MATRIX_PROBE, all_pairs
+from toposcope.measure.validity import WINDOW_VISITS_MAX
+from toposcope.store import Store
+from toposcope.topology.fingerprint import fingerprint
+from toposcope.topology.load import load_machine
+from toposcope.topology.model import Machine
+from toposcope.view import View
+from toposcope_probes.contract import ProbeSpec, TargetKind
+
+_FILE_BYTES_MAX = matrices.MAX_FILE_BYTES
+
+
+@click.command()
+@click.argument("probe", default=MATRIX_PROBE)
+@format_option("csv", "svg")
+@_source.url_option
+@_source.config_option
+@click.option("--sysroot", type=click.Path(path_type=Path), metavar="DIR", help="Replay a captured machine.")
+@click.option("--topology", "topology_file", type=click.Path(path_type=Path), metavar="FILE",
+              help="Replay the machine of this file.")  # fmt: skip
+@click.option("--matrix", "matrix_file", type=click.Path(path_type=Path), metavar="FILE",
+              help="Replay this matrix (CSV).")  # fmt: skip
+@click.option("--measure", "measure_now", is_flag=True, help="Measure every pair now, whatever is known.")
+@click.option("--cpus", metavar="LIST", help="Only these CPUs.")
+def command(
+    *,
+    probe: str,
+    output_format: str,
+    url: str | None,
+    config_file: Path | None,
+    sysroot: Path | None,
+    topology_file: Path | None,
+    matrix_file: Path | None,
+    measure_now: bool,
+    cpus: str | None,
+) -> None:
+    """Show what PROBE found between each pair of CPUs, in ns one way (cacheline_cas unless named)."""
+    spec = _pair_probe(probe)
+    replay = (sysroot, topology_file, matrix_file)
+    if any(replay):
+        answer = _Answer.replayed(
+            load_machine(sysroot, topology_file) if any(replay[:2]) else None, matrix_file
+        )
+    elif measure_now:
+        answer = _measured(spec, config_file, cpus)
+    else:
+        answer = _known(spec, url, config_file) or _measured(spec, config_file, cpus)
+    if cpus is not None:
+        answer = answer.only(cpus)
+    answer.show(spec, output_format)
+
+
+class _Answer:
+    """A matrix, the machine it belongs to, and where it came from."""
+
+    def __init__(self, matrix: Matrix, machine: Machine | None, source: str, mode: str) -> None:
+        self.matrix = matrix
+        self.machine = machine
+        self.source = source
+        self.mode = mode
+
+    @classmethod
+    def replayed(cls, machine: Machine | None, matrix_file: Path | None) -> _Answer:
+        """A matrix from a file; without one, a machine has no results to show."""
+        if matrix_file is None:
+            raise UsageError("a replayed machine has no results of its own", "add --matrix FILE.csv")
+        return cls(read_matrix(matrix_file), machine, str(matrix_file), "replay")
+
+    def only(self, cpus: str) -> _Answer:
+        """The part of the matrix that is about some CPUs."""
+        from toposcope.topology.cpulist import parse_cpulist
+
+        wanted = set(parse_cpulist(cpus))
+        kept = [index for index, cpu in enumerate(self.matrix.cpus) if cpu in wanted]
+        cells = tuple(tuple(self.matrix.cells[row][column] for column in kept) for row in kept)
+        ids = tuple(self.matrix.cpus[index] for index in kept)
+        return _Answer(Matrix(ids, cells), self.machine, self.source, self.mode)
+
+    def show(self, spec: ProbeSpec, output_format: str) -> None:
+        """Print it."""
+        if output_format == "csv":
+            click.echo(matrices.format_csv(self.matrix), nl=False)
+        elif output_format == "json":
+            print_json(self._document(spec))
+        elif output_format == "svg":
+            from toposcope.render.matrix_svg import matrix_svg
+
+            click.echo(matrix_svg(self.matrix, self.machine, spec.operation, self.mode), nl=False)
+        else:
+            from toposcope.render.matrix_text import print_matrix
+
+            print_matrix(self.matrix, self.machine)
+            click.echo(f"{spec.operation}, ns one way; source: {self.source}; mode: {self.mode}")
+
+    def _document(self, spec: ProbeSpec) -> dict[str, Any]:
+        return {
+            "schema_version": results.SCHEMA_VERSION,
+            "mode": self.mode,
+            "source": self.source,
+            "probe": spec.name,
+            "measure": spec.measures[0].name,
+            "cpus": self.matrix.cpus,
+            "cells": self.matrix.cells,
+        }
+
+
+def read_matrix(path: Path) -> Matrix:
+    """The matrix of a CSV file. Raises MatrixError where it can't be read."""
+    try:
+        with path.open("rb") as file:
+            content = file.read(_FILE_BYTES_MAX + 1)
+    except OSError as error:
+        raise MatrixError(f"{path}: can't be read: {error.strerror}") from error
+    if len(content) > _FILE_BYTES_MAX:
+        raise MatrixError(f"{path}: larger than {_FILE_BYTES_MAX} bytes")
+    return matrices.parse_csv(content.decode("utf-8", "replace"), name=str(path))
+
+
+def _pair_probe(name: str) -> ProbeSpec:
+    spec = toposcope_probes.find(name)
+    if spec is None or spec.target is not TargetKind.PAIR:
+        names = [spec.name for spec in toposcope_probes.load_all() if spec.target is TargetKind.PAIR]
+        raise UsageError(f"{name!r} is not a probe of CPU pairs", f"one of: {', '.join(names)}")
+    return spec
+
+
+def _known(spec: ProbeSpec, url: str | None, config_file: Path | None) -> _Answer | None:
+    """What a daemon or the own store knows; None where there is no cell at all."""
+    daemon = _source.find_daemon(url)
+    if daemon is not None:
+        text = daemon.get_bytes(f"/api/v1/matrix/{spec.name}", format="csv").decode()
+        topology = daemon.get("/api/v1/topology")
+        from toposcope.topology.document import from_document
+
+        return _Answer(
+            matrices.parse_csv(text, name=daemon.url), from_document(topology), daemon.url, topology["mode"]
+        )
+    directory = _source.own_store(_source.settings_from(config_file))
+    machine = _measuring.this_machine()
+    view = View(machine, fingerprint(machine))
+    try:
+        with Store(directory, writer=False) as store:
+            for identity, measure, visits in store.results(view.fingerprint, WINDOW_VISITS_MAX):
+                view.load(identity, measure, visits)
+    except StoreError:
+        return None
+    matrix = view.matrix(spec.name)
+    if not any(cell is not None for row in matrix.cells for cell in row):
+        return None
+    return _Answer(matrix, machine, str(directory), "live")
+
+
+def _measured(spec: ProbeSpec, config_file: Path | None, cpus: str | None) -> _Answer:
+    settings = _source.settings_from(config_file)
+    machine = _measuring.this_machine()
+    chosen = _measuring.choose_cpus(machine, cpus)
+    tasks = [
+        task
+        for task in all_pairs(machine, _measuring.choice(spec), chosen)
+        if task.identity.variant.get("model", "thread") == "thread"
+    ]
+    _measuring.require_tasks(tasks, [spec.name], chosen)
+    found, interrupted = _measuring.measure_now(machine, tasks, settings, visits=1, budget_s=None)
+    view = View(machine, fingerprint(machine))
+    for result in found:
+        view.take(result)
+    if interrupted:
+        click.echo(f"interrupted: {len(found)} of {len(tasks)} pairs were measured", err=True)
+        if not found:
+            sys.exit(130)
+    return _Answer(view.matrix(spec.name), machine, "measurement", "live")

@@ -1,0 +1,77 @@
+"""Measuring at once, without a daemon: the same visits, one after the other, for `measure` and `matrix`."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final
+
+from toposcope.clock import Clock
+from toposcope.measure.plan import Task
+from toposcope.measure.validity import judge_result
+from toposcope.measure.visit import Surveyed, Visitor
+from toposcope.results import Result, Visit
+from toposcope_probes.contract import Program, TargetKind
+
+# Pairs that one process measures: a start costs a third of a pair, a crash costs at most this many.
+_PAIRS_TOGETHER_MAX: Final = 64
+
+OnVisit = Callable[[Task, Visit], None]
+
+
+class Session:
+    """Visits tasks once or several times; what it has so far can be read at any time."""
+
+    def __init__(self, visitor: Visitor, clock: Clock, on_visit: OnVisit) -> None:
+        self._visitor = visitor
+        self._clock = clock
+        self._on_visit = on_visit
+        self._tasks: dict[str, Task] = {}
+        self._visits: dict[str, list[Visit]] = {}
+
+    async def measure(self, tasks: Sequence[Task], *, visits: int, budget_s: float | None) -> None:
+        """Visit every task `visits` times, round by round; stop early once `budget_s` has passed."""
+        begin_s = self._clock.monotonic_s()
+        for _ in range(visits):
+            for together in batches(tasks):
+                if budget_s is not None and self._clock.monotonic_s() - begin_s >= budget_s:
+                    return
+                pending = iter(together)
+                await self._visitor.visit_together(
+                    together,
+                    on_surveyed=lambda surveyed, pending=pending: self._keep(next(pending), surveyed),
+                )
+
+    def _keep_each(self, tasks: Sequence[Task]) -> Callable[[Surveyed], None]:
+        pending = iter(tasks)
+
+        def keep(surveyed: Surveyed) -> None:
+            self._keep(next(pending), surveyed)
+
+        return keep
+
+    def _keep(self, task: Task, surveyed: Surveyed) -> None:
+        self._tasks[task.identity.id] = task
+        self._visits.setdefault(task.identity.id, []).append(surveyed.visit)
+        self._on_visit(task, surveyed.visit)
+
+    def results(self) -> list[Result]:
+        """A result for every task visited so far, in the order of the first visits."""
+        return [
+            judge_result(task.identity, task.spec.measures[0].name, self._visits[result_id])
+            for result_id, task in self._tasks.items()
+        ]
+
+
+def batches(tasks: Sequence[Task]) -> Iterator[list[Task]]:
+    """Tasks that one process can measure: runs of pairs of the same probe and variant, others alone."""
+
+    def kind(task: Task) -> tuple[object, ...]:
+        if task.spec.target is not TargetKind.PAIR or task.spec.program is not Program.KERNEL:
+            return (task.identity.id,)
+        return (task.spec.name, *sorted(task.identity.variant.items()))
+
+    for _, run in itertools.groupby(tasks, kind):
+        members = list(run)
+        for start in range(0, len(members), _PAIRS_TOGETHER_MAX):
+            yield members[start : start + _PAIRS_TOGETHER_MAX]
