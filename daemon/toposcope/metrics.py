@@ -20,8 +20,9 @@ from prometheus_client.registry import Collector
 
 import toposcope_probes
 from toposcope import __version__, units
+from toposcope.groups import Group
 from toposcope.results import VERDICTS, Estimate
-from toposcope.view import Group, View
+from toposcope.view import View
 from toposcope_probes.contract import Measure, ProbeSpec
 
 OPENMETRICS_CONTENT_TYPE: Final = openmetrics.CONTENT_TYPE_LATEST

@@ -6,49 +6,25 @@ so that whoever renders can keep what was rendered.
 
 from __future__ import annotations
 
-import itertools
+import functools
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
+from toposcope import groups, replay
+from toposcope.groups import DomainPair, Group
+from toposcope.judgements import Judgements
 from toposcope.matrix import Matrix
 from toposcope.measure import validity
-from toposcope.measure.estimate import combine
 from toposcope.measure.plan import MATRIX_PROBE
-from toposcope.results import Estimate, Identity, Mode, Result, Verdict, Visit
+from toposcope.results import Identity, Result, Visit
 from toposcope.topology.model import Machine
 
 Placement = Literal["stable", "unstable", "unknown"]
 Source = Literal["live", "replay"]
 
 _PLACEMENT_PROBES: Final = ("cacheline_cas", "cacheline_handover")
-
-
-@dataclass(frozen=True, slots=True)
-class GroupKey:
-    """What the results of a group have in common."""
-
-    probe: str
-    measure: str
-    variant: tuple[tuple[str, str], ...]
-    relation: str | None
-    core_set: str | None
-    cpu_node: int | None
-    node: int | None
-    interpreter: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Group:
-    """Results that differ only in the target and share a relation (or core set, or nodes)."""
-
-    key: GroupKey
-    verdict: Verdict
-    estimates: Mapping[str, Estimate]
-    modes: tuple[Mode, ...]
-    results: int
-    last_success_time_s: float | None
 
 
 @dataclass(slots=True)
@@ -75,6 +51,8 @@ class View:
         self.mode: Source = mode
         self.counts: dict[str, ProbeCounts] = {}
         self.status: dict[str, Any] = {}
+        self.judgements = Judgements()
+        self.event_counts: dict[str, int] = {}
         self.version = 0
         self._results: dict[str, Result] = {}
         self._visits: dict[str, deque[Visit]] = {}
@@ -127,6 +105,16 @@ class View:
         self.status = dict(status)
         self.version += 1
 
+    def set_judgements(self, judgements: Judgements) -> None:
+        """What claims, agreement, audit and self-test say now."""
+        self.judgements = judgements
+        self.version += 1
+
+    def count_event(self, kind: str) -> None:
+        """Count an event for the metrics; the store keeps what it said."""
+        _increase(self.event_counts, kind)
+        self.version += 1
+
     @property
     def results(self) -> tuple[Result, ...]:
         """Every result, in the order in which they first appeared."""
@@ -157,25 +145,23 @@ class View:
 
     def groups(self) -> tuple[Group, ...]:
         """Results by probe, variant and relation (core set, node pair, interpreter), for metrics."""
-        members: dict[GroupKey, list[Result]] = {}
-        for result in self._results.values():
-            if not self.stale_reason(result):
-                members.setdefault(self._group_key(result), []).append(result)
-        return tuple(_group(key, results) for key, results in members.items())
+        if self._replayed is not None:
+            return self._summary.groups
+        return groups.groups_of(self.machine, self._current_results())
 
-    def _group_key(self, result: Result) -> GroupKey:
-        identity = result.identity
-        target = identity.target
-        return GroupKey(
-            probe=identity.probe,
-            measure=result.primary,
-            variant=tuple(sorted(identity.variant.items())),
-            relation=identity.relation,
-            core_set=target.core_set,
-            cpu_node=self.machine.node_of(target.cpus[0]) if target.node is not None else None,
-            node=target.node,
-            interpreter=target.interpreter,
-        )
+    def domain_pairs(self) -> tuple[DomainPair, ...]:
+        """Results about pairs of CPUs by the L3 domains and by the nodes that the two CPUs lie in."""
+        if self._replayed is not None:
+            return self._summary.domain_pairs
+        return groups.domain_pairs_of(self.machine, self._current_results())
+
+    def _current_results(self) -> list[Result]:
+        return [result for result in self._results.values() if not self.stale_reason(result)]
+
+    @functools.cached_property
+    def _summary(self) -> replay.Summary:
+        assert self._replayed is not None
+        return replay.summarise(self.machine, self._replayed)
 
     def matrix(self, probe: str = MATRIX_PROBE, variant: Mapping[str, str] | None = None) -> Matrix:
         """The CPU × CPU matrix of a pair probe's estimates; empty cells were not measured.
@@ -204,35 +190,6 @@ def matrix_of(cpus: Iterable[int], cells: Mapping[tuple[int, int], float]) -> Ma
 
 def _matches(variant: Mapping[str, str], wanted: Mapping[str, str] | None) -> bool:
     return all(variant.get(key) == value for key, value in (wanted or {"model": "thread"}).items())
-
-
-def _group(key: GroupKey, results: Sequence[Result]) -> Group:
-    """Pool the results of a group; where most are unstable, so is the group, with its commonest modes."""
-    values = [result for result in results if result.verdict == "ok"]
-    unstable = [result for result in results if result.verdict == "unstable"]
-    noisy = [result for result in results if result.verdict == "noisy"]
-    modes: tuple[Mode, ...] = ()
-    verdict: Verdict
-    if unstable and len(unstable) >= len(values):
-        verdict, values = "unstable", []
-        modes = max(unstable, key=lambda result: result.visits).modes
-    elif values:
-        verdict = "ok"
-    elif noisy:
-        verdict, values = "noisy", noisy
-    else:
-        verdict = results[-1].verdict
-    names = dict.fromkeys(itertools.chain.from_iterable(result.measures for result in values))
-    estimates = {name: combine([r.measures[name] for r in values if name in r.measures]) for name in names}
-    times = [result.last_success_time_s for result in results if result.last_success_time_s is not None]
-    return Group(
-        key=key,
-        verdict=verdict,
-        estimates=estimates,
-        modes=modes,
-        results=len(results),
-        last_success_time_s=max(times, default=None),
-    )
 
 
 def _increase(counts: dict[str, int], key: str, by: int = 1) -> None:

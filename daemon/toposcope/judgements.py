@@ -1,0 +1,43 @@
+"""What is concluded from results, in the form in which metrics export it; values without behaviour.
+
+Whoever judges (report, agreement, audit, the advice's self-test) hands these to the view; all are empty
+until then, and stay empty where nothing can be concluded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final, Literal
+
+ClaimVerdict = Literal["confirmed", "refuted", "inconclusive", "not_applicable"]
+CLAIM_VERDICTS: Final[tuple[ClaimVerdict, ...]] = ("confirmed", "refuted", "inconclusive", "not_applicable")
+AgreementState = Literal["agrees", "contradicted", "unresolved"]
+AGREEMENT_STATES: Final[tuple[AgreementState, ...]] = ("agrees", "contradicted", "unresolved")
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimStanding:
+    """One claim of the report. `ratio` with its 95 % interval, None where there is none."""
+
+    claim: str
+    verdict: ClaimVerdict
+    ratio: float | None = None
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Judgements:
+    """`agreement` by relation: does the measured machine look like the declared one?
+
+    `drifted` counts the groups that are outside their baseline now, by relation. `self_test_regret_ratio`
+    is how much worse the advised placement was than the best of those tried, as a ratio (0 = none).
+    """
+
+    claims: tuple[ClaimStanding, ...] = ()
+    agreement: Mapping[str, AgreementState] = field(default_factory=dict)
+    drifted: Mapping[str, int] = field(default_factory=dict)
+    audit_findings: Mapping[str, int] = field(default_factory=dict)
+    self_test_regret_ratio: float | None = None
+    self_test_time_s: float | None = None
