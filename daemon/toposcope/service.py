@@ -9,23 +9,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import logging
 import os
 import signal
 import socket
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-import uvicorn
-
 import toposcope_probes
-from toposcope import __version__, config, http, logs, systemd
+from toposcope import __version__, config, http, logs, serving, systemd
 from toposcope.clock import Clock, SystemClock
-from toposcope.errors import BusyError, ToposcopeError, UsageError
+from toposcope.errors import ToposcopeError, UsageError
 from toposcope.measure.loop import MeasuringLoop
 from toposcope.measure.plan import ProbeChoice, plan
 from toposcope.measure.validity import WINDOW_VISITS_MAX
@@ -44,8 +41,6 @@ _T = TypeVar("_T")
 _TOPOLOGY_INTERVAL_S: Final = 2.0
 _STATUS_INTERVAL_S: Final = 5.0
 _PRUNE_INTERVAL_S: Final = 3600.0
-_SHUTDOWN_GRACE_S: Final = 1.0
-_KEEP_ALIVE_S: Final = 15
 
 
 class Service:
@@ -70,7 +65,7 @@ class Service:
 
     async def run(self) -> None:
         """Open everything (raises ToposcopeError), serve and measure until stopped, close everything."""
-        listener = open_listener(self._settings.web.listen_address)
+        listener = serving.open_listener(self._settings.web.listen_address)
         with contextlib.closing(listener):
             self._store = await self._in_worker(lambda: Store(config.store_directory(self._settings)))
             try:
@@ -120,43 +115,16 @@ class Service:
     async def _event(self, kind: str, event: dict[str, Any]) -> None:
         """Keep an event; a store that can't take it costs the event, not the daemon."""
         time_s = self._clock.wall_s()
+        self._view.count_event(kind)
         try:
             await self._in_worker(lambda: self._store.add_event(time_s, kind, event))
         except ToposcopeError as error:
             _log.error("%s", error.message)
 
     async def _serve(self, listener: socket.socket) -> None:
-        app = http.make_app(self._view, self, allowed_hosts(self._settings.web))
-        server = _Server(
-            uvicorn.Config(
-                app,
-                log_config=None,
-                access_log=False,
-                lifespan="off",
-                ws="none",
-                http="h11",
-                loop="asyncio",
-                server_header=False,
-                limit_concurrency=self._settings.web.max_connections,
-                timeout_keep_alive=_KEEP_ALIVE_S,
-                timeout_graceful_shutdown=1,
-                h11_max_incomplete_event_size=16_384,
-            )
-        )
+        app = http.make_app(self._view, self, serving.allowed_hosts(self._settings.web))
         self._handle_signals()
-        _log.info("toposcope %s serves http://%s", __version__, _shown_address(listener))
-        async with asyncio.TaskGroup() as group:
-            serving = group.create_task(server.serve(sockets=[listener]))
-            loops = [group.create_task(each) for each in self._loops()]
-            systemd.notify("READY=1")
-            await self._stop.wait()
-            systemd.notify("STOPPING=1")
-            for task in loops:
-                task.cancel()
-            server.should_exit = True
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(asyncio.shield(serving), _SHUTDOWN_GRACE_S)
-            server.force_exit = True
+        await serving.serve(app, listener, self._settings.web, self._stop, self._loops())
         _log.info("toposcope stopped")
 
     def _loops(self) -> list[Any]:
@@ -272,14 +240,6 @@ class Service:
             _log.info("%d old visits were folded into daily rows or dropped", removed)
 
 
-class _Server(uvicorn.Server):
-    """uvicorn without its signal handlers: stopping is the service's business."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-
 async def _every(interval_s: float, work: Callable[[], Any]) -> None:
     """Run `work` at once and then at absolute times, so that slow work makes no drift."""
     loop = asyncio.get_running_loop()
@@ -326,38 +286,3 @@ def measurable_cpus(machine: Machine, limits: config.ProbeLimits) -> tuple[int, 
 def interpreters(settings: config.Config) -> tuple[str, ...]:
     """The Python interpreters that are measured."""
     return settings.runtime.interpreters or (sys.executable,)
-
-
-def allowed_hosts(web: config.Web) -> list[str]:
-    """Names for the Host header: the configured ones, the listen address and the loopback names."""
-    host, _ = config.split_address(web.listen_address)
-    names = ["localhost", "127.0.0.1", "::1", host, *web.allowed_hosts]
-    return [name.lower() for name in names]
-
-
-def open_listener(address: str) -> socket.socket:
-    """The listening socket: systemd's, else a new one. Raises BusyError where the address is taken."""
-    inherited = systemd.inherited_socket()
-    if inherited is not None:
-        return inherited
-    host, port = config.split_address(address)
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((host, port))
-        listener.listen(128)
-    except OSError as error:
-        listener.close()
-        if error.errno == errno.EADDRINUSE:
-            raise BusyError(
-                f"{address}: another program listens there already",
-                "stop it (another toposcope?), or set another web.listen_address",
-            ) from error
-        raise ToposcopeError(f"{address}: can't listen there: {error.strerror or error}") from error
-    return listener
-
-
-def _shown_address(listener: socket.socket) -> str:
-    host, port = listener.getsockname()[:2]
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -1,0 +1,52 @@
+"""`toposcope serve` in replay: another machine's page, API and metrics, with nothing measured or stored."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+from typing import Any
+
+from toposcope import __version__, config, http, serving
+from toposcope.errors import UsageError
+from toposcope.matrix import Matrix
+from toposcope.topology.fingerprint import fingerprint
+from toposcope.topology.model import Machine
+from toposcope.view import View
+
+
+class ReplayService:
+    """The replay daemon. `run` returns when SIGTERM or SIGINT came."""
+
+    def __init__(self, settings: config.Config, machine: Machine, matrix: Matrix | None) -> None:
+        self._settings = settings
+        self._stop = asyncio.Event()
+        self.view = View(machine, fingerprint(machine), mode="replay", matrix=matrix)
+        self.view.set_status({"version": __version__, "probes_enabled": False, "results": 0, "tasks": 0})
+
+    @property
+    def lifecycle_enabled(self) -> bool:
+        """Never: a replay has nothing to reload or to measure."""
+        return False
+
+    async def run(self) -> None:
+        """Serve until stopped. Raises BusyError where the address is taken."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop.set)
+        app = http.make_app(self.view, self, serving.allowed_hosts(self._settings.web))
+        with contextlib.closing(serving.open_listener(self._settings.web.listen_address)) as listener:
+            await serving.serve(app, listener, self._settings.web, self._stop)
+
+    def ready(self) -> str:
+        """A replay is ready as soon as it answers."""
+        return ""
+
+    async def reload(self) -> None:
+        """Refused: there is no configuration in force that a running replay could change."""
+        raise UsageError("a replay can't be reloaded", "stop it and start it anew")
+
+    async def events(self, limit: int) -> list[dict[str, Any]]:
+        """None: nothing changes in a replay."""
+        del limit
+        return []

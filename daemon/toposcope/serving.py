@@ -1,0 +1,105 @@
+"""Listening and answering until told to stop: what the daemon and a replay have in common."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import logging
+import socket
+from collections.abc import Coroutine, Iterable, Iterator
+from typing import Any, Final
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from toposcope import __version__, config, systemd
+from toposcope.errors import BusyError, ToposcopeError
+
+_log = logging.getLogger(__name__)
+
+_SHUTDOWN_GRACE_S: Final = 1.0
+_KEEP_ALIVE_S: Final = 15
+
+
+async def serve(
+    app: ASGIApp,
+    listener: socket.socket,
+    web: config.Web,
+    stop: asyncio.Event,
+    loops: Iterable[Coroutine[Any, Any, None]] = (),
+) -> None:
+    """Serve `app` and run `loops` until `stop` is set; then cancel the loops and close what is open."""
+    server = _Server(
+        uvicorn.Config(
+            app,
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            ws="none",
+            http="h11",
+            loop="asyncio",
+            server_header=False,
+            limit_concurrency=web.max_connections,
+            timeout_keep_alive=_KEEP_ALIVE_S,
+            timeout_graceful_shutdown=1,
+            h11_max_incomplete_event_size=16_384,
+        )
+    )
+    _log.info("toposcope %s serves http://%s", __version__, shown_address(listener))
+    async with asyncio.TaskGroup() as group:
+        serving = group.create_task(server.serve(sockets=[listener]))
+        running = [group.create_task(each) for each in loops]
+        systemd.notify("READY=1")
+        await stop.wait()
+        systemd.notify("STOPPING=1")
+        for task in running:
+            task.cancel()
+        server.should_exit = True
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(asyncio.shield(serving), _SHUTDOWN_GRACE_S)
+        server.force_exit = True
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its signal handlers: stopping is the service's business."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def allowed_hosts(web: config.Web) -> list[str]:
+    """Names for the Host header: the configured ones, the listen address and the loopback names."""
+    host, _ = config.split_address(web.listen_address)
+    names = ["localhost", "127.0.0.1", "::1", host, *web.allowed_hosts]
+    return [name.lower() for name in names]
+
+
+def open_listener(address: str) -> socket.socket:
+    """The listening socket: systemd's, else a new one. Raises BusyError where the address is taken."""
+    inherited = systemd.inherited_socket()
+    if inherited is not None:
+        return inherited
+    host, port = config.split_address(address)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(128)
+    except OSError as error:
+        listener.close()
+        if error.errno == errno.EADDRINUSE:
+            raise BusyError(
+                f"{address}: another program listens there already",
+                "stop it (another toposcope?), or set another web.listen_address",
+            ) from error
+        raise ToposcopeError(f"{address}: can't listen there: {error.strerror or error}") from error
+    return listener
+
+
+def shown_address(listener: socket.socket) -> str:
+    """`HOST:PORT` as it stands in a URL."""
+    host, port = listener.getsockname()[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
