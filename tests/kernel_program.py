@@ -7,8 +7,10 @@ changed is built again.
 from __future__ import annotations
 
 import functools
+import importlib
 import json
 import os
+import pkgutil
 import shutil
 import statistics
 import subprocess
@@ -17,6 +19,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+import toposcope_probes
+from toposcope_probes.contract import ProbeSpec, Program, TargetKind
 
 ROOT = Path(__file__).resolve().parents[1]
 PROBES = ROOT / "probes" / "toposcope_probes"
@@ -52,12 +57,18 @@ def measure(kernel: str, *words: str, program: Sequence[str | Path] = ()) -> lis
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
-def measure_ok(kernel: str, *words: str, attempts: int = 5) -> dict[str, Any]:
-    """The one line of a kernel; tried again where a busy machine kept the ends from their CPUs."""
-    for _ in range(attempts):
-        (line,) = measure(kernel, *words)
+def measure_once(kernel: str, *words: str, program: Sequence[str | Path] = ()) -> dict[str, Any]:
+    """The one line of a kernel, not failed; tried again where a busy machine kept the ends from their CPUs."""
+    for _ in range(5):
+        (line,) = measure(kernel, *words, program=program)
         if line["status"] != "failed":
-            break
+            return line
+    raise AssertionError(line["reason"])
+
+
+def measure_ok(kernel: str, *words: str) -> dict[str, Any]:
+    """The one line of a kernel that could measure."""
+    line = measure_once(kernel, *words)
     assert line["status"] == "ok", line["reason"]
     return line
 
@@ -74,3 +85,28 @@ def two_cpus() -> tuple[int, int]:
     if len(cpus) < 2:
         pytest.skip("needs two CPUs")
     return cpus[0], cpus[1]
+
+
+def specs() -> list[ProbeSpec]:
+    """The specs of all probes, found as everybody finds them: modules of the package that have one."""
+    modules = [
+        importlib.import_module(f"toposcope_probes.{module.name}")
+        for module in pkgutil.iter_modules(toposcope_probes.__path__)
+        if not module.ispkg
+    ]
+    return [module.SPEC for module in modules if hasattr(module, "SPEC")]
+
+
+def kernel_specs() -> list[ProbeSpec]:
+    """Those of the probes that `toposcope-kernels` carries out."""
+    return [spec for spec in specs() if spec.program is Program.KERNEL]
+
+
+def words_for(spec: ProbeSpec) -> list[str]:
+    """The smallest target of the probe's kind on this machine, as the planner would name it."""
+    cpus = sorted(os.sched_getaffinity(0))
+    count = 1 if spec.target in {TargetKind.CPU, TargetKind.CPU_NODE} else 2
+    words = ["cpus=" + ",".join(map(str, cpus[:count]))]
+    if spec.target in {TargetKind.CPU_NODE, TargetKind.CORE_SET_NODE}:
+        words.append("node=0")
+    return [*words, *(f"{key}={value}" for key, value in spec.arguments.items())]

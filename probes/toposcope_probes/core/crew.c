@@ -64,11 +64,12 @@ static bool gather(const struct post *post)
 {
     struct muster *muster = post->muster;
     struct spin limit = spin_for_ns(post->crew->max_ms * 1e6);
+    unsigned misses = 0;
     atomic_fetch_add(&muster->arrived, 1);
     while (atomic_load(&muster->arrived) < post->crew->target->count) {
         if (atomic_load(&muster->abandoned))
             return false;
-        struct spin spin = spin_for_ns(300e3);
+        struct spin spin = spin_for_ns(SPIN_NS);
         while (atomic_load(&muster->arrived) < post->crew->target->count && !spin_is_over(&spin))
             ;
         if (ticks_now() > limit.deadline_ticks) {
@@ -76,7 +77,7 @@ static bool gather(const struct post *post)
             return false;
         }
         if (atomic_load(&muster->arrived) < post->crew->target->count)
-            nap_ns(50000);
+            nap_after_miss(&misses, 5);
     }
     return true;
 }

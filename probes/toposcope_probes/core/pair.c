@@ -17,8 +17,8 @@ enum {
     ROUND_TRIPS_MAX = 1 << 16,
 };
 #define BATCH_NS 6000.0
-#define SPIN_NS 400e3
 #define NAP_NS 50000L
+enum { NAP_DOUBLINGS = 7 };
 #define FINISHED UINT64_MAX
 
 /* Where the ends meet. `go` packs batch, line and round trips into one word, so that an end that comes late
@@ -39,7 +39,7 @@ struct visit {
     char *lines;
     struct meeting *meeting;
     struct guard guard; /* the first end's; the end of a batch is the beginning of the next */
-    unsigned rounds, batch_count, trials, round_trips;
+    unsigned rounds, batch_count, trials, round_trips, misses;
     double precision;
     const char *stopped_by;
     struct batch batches[BATCHES_MAX]; /* the first end's */
@@ -91,8 +91,10 @@ static double lead_batch(struct visit *visit, unsigned line, unsigned round_trip
     visit->batches[number] = (struct batch){.line = (unsigned char)line,
                                             .outcome = (unsigned char)outcome,
                                             .latency_ns = taken_ns / (2.0 * round_trips)};
-    if (!complete) {
-        nap_ns(NAP_NS);
+    if (complete) {
+        visit->misses = 0;
+    } else {
+        nap_after_miss(&visit->misses, NAP_DOUBLINGS);
         visit->guard = guard_take();
     }
     return outcome == OUTCOME_KEPT ? taken_ns : 0;
@@ -250,7 +252,7 @@ static void measure(struct request *request, const struct target *target, enum m
         struct crew crew = {
             .model = model, .target = target, .max_ms = request->max_ms, .work = work, .context = visit};
         visit->lines = arena.memory;
-        visit->batch_count = visit->trials = visit->round_trips = 0;
+        visit->batch_count = visit->trials = visit->round_trips = visit->misses = 0;
         visit->meeting = shared_map(sizeof *visit->meeting);
         if (crew_run(&crew, result))
             report(visit, result);

@@ -25,11 +25,22 @@ static inline bool spin_is_over(struct spin *spin)
     return (++spin->turns & 255u) == 0 && ticks_now() > spin->deadline_ticks;
 }
 
+/* How long an end spins for another that may not be on its CPU. The longest batch is a tenth of it. */
+#define SPIN_NS 400e3
+
 /* Leaves the CPU to others for about that long. */
 static inline void nap_ns(long ns)
 {
     struct timespec length = {.tv_sec = 0, .tv_nsec = ns};
     nanosleep(&length, NULL);
+}
+
+/* The nap after the nth miss in a row, doubling up to 50 µs << limit: who waits for an end that was stopped
+ * spins for ever less of the time, 3 ms of the first 20. Counts the miss. */
+static inline void nap_after_miss(unsigned *misses, unsigned limit)
+{
+    nap_ns(50000L << (*misses < limit ? *misses : limit));
+    ++*misses;
 }
 
 #endif

@@ -2,9 +2,8 @@
 
 #include <stdatomic.h>
 
-#define SPIN_NS 400e3
-#define NAP_NS 50000L
 #define GIVEN_UP (1u << 31)
+enum { NAP_DOUBLINGS = 3 }; /* short naps, since all members must come within SPIN_NS of each other */
 
 struct slot {
     struct tally tally;
@@ -24,16 +23,19 @@ static struct slot *slot_of(const struct windows *windows, unsigned number, unsi
 }
 
 /* Waits until all are at the window. Either all that come go in, or none: the first to lose patience marks the
- * window, unless the last member came in that moment. */
-static bool meet(_Atomic uint32_t *arrived, unsigned members)
+ * window, unless the last member came in that moment, and naps. */
+static bool meet(_Atomic uint32_t *arrived, unsigned members, unsigned *misses)
 {
     struct spin spin = spin_for_ns(SPIN_NS);
     uint32_t count = atomic_fetch_add(arrived, 1) + 1;
     while (count < members && !spin_is_over(&spin))
         count = atomic_load_explicit(arrived, memory_order_acquire);
     while (count < members)
-        if (atomic_compare_exchange_weak(arrived, &count, count | GIVEN_UP))
+        if (atomic_compare_exchange_weak(arrived, &count, count | GIVEN_UP)) {
+            nap_after_miss(misses, NAP_DOUBLINGS);
             return false;
+        }
+    *misses = count == members ? 0 : *misses;
     return count == members;
 }
 
@@ -43,12 +45,11 @@ static void work(const struct member *member, void *context)
     struct window window = {.member = member->index,
                             .members = member->count,
                             .length_ticks = ticks_from_ns(windows->length_ns)};
+    unsigned misses = 0;
     for (; window.number < windows->count && ticks_now() < member->deadline_ticks; window.number++) {
         struct slot *slot = slot_of(windows, window.number, member->index);
-        if (!meet(&windows->slots->arrived[window.number], member->count)) {
-            nap_ns(NAP_NS);
+        if (!meet(&windows->slots->arrived[window.number], member->count, &misses))
             continue; /* the slot says `deadline` from the outset */
-        }
         struct guard guard = guard_take();
         windows->work(&window, windows->context, &slot->tally);
         atomic_store(&slot->outcome, (unsigned char)guard_renew(&guard));
