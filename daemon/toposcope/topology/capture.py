@@ -16,7 +16,8 @@ from typing import Final
 
 from toposcope.errors import TopologyError
 from toposcope.topology.discover import discover
-from toposcope.topology.phases.allowed import thin_groups, thin_mountinfo, thin_mounts, thin_status
+from toposcope.topology.phases.allowed import thin_status
+from toposcope.topology.phases.cgroups import thin_groups, thin_mountinfo, thin_mounts
 from toposcope.topology.phases.cpuinfo import CPUINFO, thin_cpuinfo
 from toposcope.topology.phases.settings import boot_parameters
 from toposcope.topology.sysfs import Root
