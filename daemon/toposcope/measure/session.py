@@ -36,11 +36,7 @@ class Session:
             for together in batches(tasks):
                 if budget_s is not None and self._clock.monotonic_s() - begin_s >= budget_s:
                     return
-                pending = iter(together)
-                await self._visitor.visit_together(
-                    together,
-                    on_surveyed=lambda surveyed, pending=pending: self._keep(next(pending), surveyed),
-                )
+                await self._visitor.visit_together(together, on_surveyed=self._keep_each(together))
 
     def _keep_each(self, tasks: Sequence[Task]) -> Callable[[Surveyed], None]:
         pending = iter(tasks)

@@ -1,0 +1,41 @@
+"""`toposcope doctor`: what on this machine limits the measurements."""
+
+from __future__ import annotations
+
+import click
+
+from toposcope.cli import _measuring
+from toposcope.cli._output import format_option, print_json
+from toposcope.doctor import Limit, limits
+from toposcope.errors import ToposcopeError
+from toposcope.measure import runner
+from toposcope.topology.sysfs import Root
+
+_MARKS = {"fine": "ok ", "limits": "!! ", "unknown": "?  "}
+
+
+@click.command()
+@format_option()
+def command(output_format: str) -> None:
+    """Say what limits measuring here: quota, cpuset, hypervisor, frequency, permissions, settings.
+
+    Nothing is changed. Exit status 1 where measuring is impossible, else 0.
+    """
+    root = Root("/")
+    found = [_program(), *limits(_measuring.this_machine(), root)]
+    if output_format == "json":
+        print_json({"schema_version": 1, "checks": found})
+    else:
+        for limit in found:
+            click.echo(f"{_MARKS[limit.status]}{limit.name + ':':22}{limit.value}")
+            if limit.meaning:
+                click.echo(f"{'':25}{limit.meaning}")
+    if found[0].status == "limits":
+        raise click.exceptions.Exit(1)
+
+
+def _program() -> Limit:
+    try:
+        return Limit("kernels", "fine", str(runner.kernels_path()), "")
+    except ToposcopeError as error:
+        return Limit("kernels", "limits", error.message, error.hint)

@@ -1,0 +1,135 @@
+"""Plans: every relation has its representative, nothing is planned on what isn't there."""
+
+from __future__ import annotations
+
+import pytest
+
+from toposcope.measure.core_sets import compact_order, core_sets, spread_order
+from toposcope.measure.plan import (
+    RANDOM_PAIRS_PER_RELATION,
+    ProbeChoice,
+    Task,
+    all_pairs,
+    arguments,
+    plan,
+)  # fmt: skip
+from toposcope.topology.model import Cache, Distances, Machine, Node
+from toposcope_probes.contract import Measure, ProbeSpec, TargetKind
+
+
+def two_packages(*, cores: int = 4, smt: int = 2) -> Machine:
+    """Two packages, a node and an L3 each; thread t of core c is CPU c + t × cores, as Linux numbers."""
+    total = 2 * cores
+    core_list = tuple(tuple(c + t * total for t in range(smt)) for c in range(total))
+    packages = tuple(
+        tuple(sorted(cpu for core in core_list[p * cores : (p + 1) * cores] for cpu in core))
+        for p in range(2)
+    )
+    return Machine(
+        is_this_system=True,
+        online_cpus=tuple(range(total * smt)),
+        packages=packages,
+        cores=core_list,
+        numa_nodes=tuple(Node(i, cpus, 1 << 30) for i, cpus in enumerate(packages)),
+        numa_exposed=True,
+        distances=Distances((0, 1), ((10, 21), (21, 10))),
+        caches=tuple(Cache(3, "Unified", 32 << 20, cpus) for cpus in packages),
+    )
+
+
+def _choice(kind: TargetKind, **variants: tuple[str, ...]) -> ProbeChoice:
+    spec = ProbeSpec("p", "Help.", "operation", kind, (Measure("latency_ns", "help"),), variants=variants)
+    return ProbeChoice(spec, 300.0, 3600.0)
+
+
+def _plan(machine: Machine, choice: ProbeChoice) -> tuple[Task, ...]:
+    return plan(machine, [choice], cpus=machine.online_cpus)
+
+
+def test_pairs_have_one_representative_a_relation_and_then_random_ones() -> None:
+    machine = two_packages()
+    tasks = _plan(machine, _choice(TargetKind.PAIR))
+    first = [task.identity.relation for task in tasks if task.tier == 0]
+    assert first == ["smt", "package", "cross_package"]
+    for relation in first:
+        more = [task for task in tasks if task.tier == 1 and task.identity.relation == relation]
+        assert len(more) == RANDOM_PAIRS_PER_RELATION
+    assert len({task.identity.id for task in tasks}) == len(tasks)
+
+
+def test_cross_package_results_carry_the_node_distance() -> None:
+    tasks = _plan(two_packages(), _choice(TargetKind.PAIR))
+    assert {task.identity.relation: task.identity.node_distance for task in tasks} == {
+        "smt": None, "package": None, "cross_package": 21,
+    }  # fmt: skip
+
+
+def test_the_home_of_a_line_matters_only_where_memory_has_several_nodes() -> None:
+    choice = _choice(TargetKind.PAIR, model=("thread", "process"), home=("first", "second"))
+    variants = {tuple(sorted(task.identity.variant.items())) for task in _plan(two_packages(), choice)}
+    assert len(variants) == 4
+    flat = Machine(is_this_system=True, online_cpus=(0, 1), packages=((0, 1),), cores=((0,), (1,)))
+    assert [task.identity.variant for task in _plan(flat, choice)] == [
+        {"model": "thread"},
+        {"model": "process"},
+    ]
+
+
+def test_the_whole_matrix_has_every_pair_once() -> None:
+    machine = two_packages()
+    tasks = all_pairs(machine, _choice(TargetKind.PAIR), machine.online_cpus)
+    pairs = {frozenset(task.identity.target.cpus) for task in tasks}
+    assert len(tasks) == len(pairs) == 16 * 15 // 2
+
+
+def test_a_large_machine_gets_a_small_plan_that_misses_no_relation() -> None:
+    machine = two_packages(cores=256, smt=2)
+    tasks = _plan(machine, _choice(TargetKind.PAIR))
+    assert {task.identity.relation for task in tasks} == {"smt", "package", "cross_package"}
+    assert len(tasks) <= 3 * (1 + RANDOM_PAIRS_PER_RELATION)
+
+
+@pytest.mark.parametrize("kind", list(TargetKind))
+def test_one_cpu_alone_is_planned_without_pairs_and_without_error(kind: TargetKind) -> None:
+    machine = Machine(is_this_system=True, online_cpus=(5,), packages=((5,),), cores=((5,),))
+    tasks = plan(machine, [_choice(kind)], cpus=(5,), interpreters=("python3",))
+    assert all(task.identity.target.cpus == (5,) for task in tasks)
+    assert bool(tasks) == (kind not in (TargetKind.PAIR, TargetKind.CORE, TargetKind.CORE_SET))
+
+
+def test_nothing_is_planned_on_cpus_that_may_not_be_used() -> None:
+    machine = two_packages()
+    for kind in TargetKind:
+        for task in plan(machine, [_choice(kind)], cpus=(1, 2, 9), interpreters=("python3",)):
+            assert set(task.identity.target.cpus) <= {1, 2, 9}
+
+
+def test_core_sets_of_equal_size_differ_only_in_where_they_are() -> None:
+    machine = two_packages()
+    sets = dict(core_sets(machine, machine.online_cpus))
+    assert sets["compact:4"] == (0, 1, 2, 3)
+    assert sorted(sets["spread:4"]) == [0, 1, 4, 5]
+    assert sets["compact:8"] == (0, 1, 2, 3, 8, 9, 10, 11)  # one package with its second threads
+    assert sorted(sets["spread:8"]) == list(range(8))  # both packages, one thread a core
+    assert "spread:16" not in sets
+    assert len(sets["compact:16"]) == 16
+
+
+def test_orders_use_every_cpu_once() -> None:
+    machine = two_packages()
+    for order in (compact_order, spread_order):
+        assert sorted(order(machine, machine.online_cpus)) == list(machine.online_cpus)
+
+
+def test_memory_is_measured_from_its_own_node_and_from_the_other_package() -> None:
+    tasks = _plan(two_packages(), _choice(TargetKind.CORE_SET_NODE))
+    found = {(task.identity.target.node, task.identity.target.core_set) for task in tasks}
+    assert found == {(node, name) for node in (0, 1)
+                     for name in ("compact:1", "compact:2", "compact:4", "compact:8", "remote:8")}  # fmt: skip
+
+
+def test_arguments_name_the_target_and_the_variant() -> None:
+    machine = two_packages()
+    tasks = all_pairs(machine, _choice(TargetKind.PAIR, model=("thread",)), (0, 1, 2))
+    assert arguments(tasks[:1]) == ["cpus=0,1", "model=thread"]
+    assert arguments(tasks) == ["pairs=0:1,0:2,1:2", "model=thread"]
