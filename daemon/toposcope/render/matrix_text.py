@@ -1,71 +1,108 @@
-"""A matrix in the terminal: numbers where they fit, else shades by topology domain."""
+"""A matrix in the terminal: numbers where they fit, else shades; in topology order where it is known.
+
+Shades follow a logarithmic scale with fixed steps, which the legend names, and a table gives the numbers by
+relation. Readable at 80 columns, without colour, and piped.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Final
 
 from rich.console import Console
 from rich.text import Text
 
 from toposcope.matrix import Matrix
-from toposcope.topology.model import Machine
+from toposcope.render.matrix_svg import Grid, grid_in
+from toposcope.render.order import Order, topology_order
+from toposcope.render.scale import Scale, number, scale_of
+from toposcope.topology.model import RELATIONS, Machine
 
-# From near (dark) to far (light); five steps stay apart in every terminal and on paper.
-_SHADES = " ░▒▓█"
-_CELL_WIDTH = 6
+# From near to far; five steps stay apart in every terminal and on paper.
+_SHADES: Final = " ░▒▓█"
+_ABSENT: Final = "·"
+_CELL_WIDTH: Final = 6
+_PIPE_WIDTH: Final = 80
 
 
 def print_matrix(matrix: Matrix, machine: Machine | None = None, console: Console | None = None) -> None:
-    """Print the matrix with its CPU ids; wider ones than the terminal as a picture of shades."""
-    del machine  # the ids' own order is the one that people look up
-    console = console or Console(highlight=False)
-    if _CELL_WIDTH * (len(matrix.cpus) + 1) <= console.width:
-        _print_numbers(matrix, console)
+    """Print the matrix with its CPU ids; one that is wider than the terminal as a picture of shades."""
+    if console is None:
+        console = Console(highlight=False)
+        if not console.is_terminal:
+            console = Console(highlight=False, width=_PIPE_WIDTH, no_color=True)
+    order = topology_order(machine, matrix.cpus)
+    grid = grid_in(matrix, order)
+    if _CELL_WIDTH * (len(order.cpus) + 1) <= console.width:
+        lines = _numbers(order, grid)
     else:
-        _print_shades(matrix, console)
+        lines = _shades(order, grid, console.width)
+    for line in lines:
+        console.print(Text(line), soft_wrap=True)
+    for line in _by_relation(matrix, machine) if machine else ():
+        console.print(Text(line), soft_wrap=True)
 
 
-def _print_numbers(matrix: Matrix, console: Console) -> None:
-    console.print(" " * _CELL_WIDTH + "".join(f"{cpu:>{_CELL_WIDTH}}" for cpu in matrix.cpus))
-    for cpu, row in zip(matrix.cpus, matrix.cells, strict=True):
-        cells = "".join(f"{_number(value):>{_CELL_WIDTH}}" for value in row)
-        console.print(f"{cpu:>{_CELL_WIDTH}}{cells}")
+def _numbers(order: Order, grid: Grid) -> Iterator[str]:
+    yield " " * _CELL_WIDTH + "".join(f"{cpu:>{_CELL_WIDTH}}" for cpu in order.cpus)
+    for cpu, row in zip(order.cpus, grid, strict=True):
+        cells = (_ABSENT if value is None else _exact(value) for value in row)
+        yield f"{cpu:>{_CELL_WIDTH}}" + "".join(f"{cell:>{_CELL_WIDTH}}" for cell in cells)
 
 
-def _number(value: float | None) -> str:
-    if value is None:
-        return "·"
+def _exact(value: float) -> str:
     return f"{value:.1f}" if value < 100 else f"{value:.0f}"
 
 
-def _print_shades(matrix: Matrix, console: Console) -> None:
-    """One character a cell; several neighbouring CPUs share one where there are too many."""
-    known = sorted(value for row in matrix.cells for value in row if value is not None)
-    if not known:
-        console.print("nothing was measured yet")
+def _shades(order: Order, grid: Grid, width: int) -> Iterator[str]:
+    """One character a cell; several CPUs that are neighbours in the order share one where there are many."""
+    scale = scale_of((value for row in grid for value in row if value is not None), len(_SHADES))
+    if scale is None:
+        yield "nothing was measured yet"
         return
-    step = -(-len(matrix.cpus) // max(1, console.width - 8))
-    for start in range(0, len(matrix.cpus), step):
-        line = Text(f"{matrix.cpus[start]:>6} ")
-        for column in range(0, len(matrix.cpus), step):
-            line.append(_shade(_median(matrix, start, column, step), known))
-        console.print(line, soft_wrap=True)
-    bounds = [known[min(len(known) - 1, len(known) * share // 4)] for share in range(5)]
-    legend = "  ".join(f"{shade!r} {bound:.3g}" for shade, bound in zip(_SHADES, bounds, strict=True))
-    console.print(f"shades from near to far, ns: {legend}; · not measured")
+    step = -(-len(order.cpus) // max(1, width - 8))
+    starts = range(0, len(order.cpus), step)
+    for start in starts:
+        shades = (_shade(_median(grid, start, column, step), scale) for column in starts)
+        yield f"{order.cpus[start]:>6} " + "".join(shades)
+    yield "CPUs in topology order" + (f", {step} to a character (their median)" if step > 1 else "")
+    yield from _legend(scale)
 
 
-def _median(matrix: Matrix, row: int, column: int, step: int) -> float | None:
-    values = sorted(
-        value
-        for cells in matrix.cells[row : row + step]
-        for value in cells[column : column + step]
-        if value is not None
-    )
+def _legend(scale: Scale) -> Iterator[str]:
+    bounds = list(zip(_SHADES, scale.edges[:-1], scale.edges[1:], strict=True))
+    first, last = bounds[0], bounds[-1]
+    parts = [f"'{first[0]}' below {number(first[2])}"]
+    parts += [f"{shade} {number(low)}–{number(high)}" for shade, low, high in bounds[1:-1]]
+    yield "ns: " + "  ".join([*parts, f"{last[0]} from {number(last[1])}", f"{_ABSENT} not measured"])
+
+
+def _median(grid: Grid, row: int, column: int, step: int) -> float | None:
+    cells = (value for line in grid[row : row + step] for value in line[column : column + step])
+    values = sorted(value for value in cells if value is not None)
     return values[len(values) // 2] if values else None
 
 
-def _shade(value: float | None, known: list[float]) -> str:
-    if value is None:
-        return "·"
-    low, high = known[0], known[-1]
-    share = (value - low) / (high - low) if high > low else 0.0
-    return _SHADES[min(len(_SHADES) - 1, int(share * len(_SHADES)))]
+def _shade(value: float | None, scale: Scale) -> str:
+    return _ABSENT if value is None else _SHADES[scale.step(value)]
+
+
+def _by_relation(matrix: Matrix, machine: Machine) -> Iterator[str]:
+    values: dict[str, list[float]] = {}
+    known = set(machine.online_cpus)
+    for row, (cpu, cells) in enumerate(zip(matrix.cpus, matrix.symmetric(), strict=True)):
+        for other, value in zip(matrix.cpus[row + 1 :], cells[row + 1 :], strict=True):
+            if value is not None and cpu in known and other in known:
+                values.setdefault(machine.relation(cpu, other), []).append(value)
+    if not values:
+        return
+    yield ""
+    yield f"{'relation':<14}{'pairs':>8}{'10 %':>9}{'median':>9}{'90 %':>9}  ns"
+    for relation in RELATIONS:
+        if relation in values:
+            yield f"{relation:<14}{_spread(sorted(values[relation]))}"
+
+
+def _spread(ordered: Sequence[float]) -> str:
+    quantiles = (ordered[len(ordered) * share // 10] for share in (1, 5, 9))
+    return f"{len(ordered):>8}" + "".join(f"{number(value):>9}" for value in quantiles)
