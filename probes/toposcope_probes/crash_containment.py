@@ -1,4 +1,7 @@
-"""The probe `crash_containment`; its program is `runtime/crash_containment.py`. It crashes processes of its own: on request only."""
+"""The probe `crash_containment`; its program is `runtime/crash_containment.py`.
+
+It crashes processes of its own, so it runs on request only.
+"""
 
 from __future__ import annotations
 

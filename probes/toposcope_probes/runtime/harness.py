@@ -136,9 +136,14 @@ def _attempt(request: Request, measure: Callable[[Request], Outcome]) -> dict[st
     """The parts of the line that the measurement fills in."""
     try:
         _set_limits(request.settings)
+        pin(request.cpus[0])
         _fixed_work_ns()  # the interpreter warms up, and so does the CPU
         before_ns, begin_delay_ns = _fixed_work_ns(), _run_delay_ns()
         outcome = measure(request)
+        delay_ns = _run_delay_ns() - begin_delay_ns
+        end_children()
+        pin(request.cpus[0])
+        checks = {"frequency_ratio": before_ns / _fixed_work_ns()}
     except Unavailable as why:
         return {"status": "not_applicable", "reason": str(why)}
     except Failure as why:
@@ -148,9 +153,8 @@ def _attempt(request: Request, measure: Callable[[Request], Outcome]) -> dict[st
     except (OSError, RuntimeError, EOFError, ImportError) as error:
         # What the system refuses: descriptors, threads ("can't start new thread"), processes, pinning.
         return {"status": "failed", "reason": f"{type(error).__name__}: {error}"}
-    checks = {"frequency_ratio": before_ns / _fixed_work_ns()}
     if not outcome.queues_for_cpu:
-        checks["run_delay_ns"] = float(_run_delay_ns() - begin_delay_ns)
+        checks["run_delay_ns"] = float(delay_ns)
     return {
         "status": "ok",
         "samples": {name: [values] for name, values in outcome.samples.items()},
@@ -279,7 +283,7 @@ def _run_delay_ns() -> int:
 def _fixed_work_ns() -> int:
     """The least of several timings of one and the same short loop: how fast the CPU runs now."""
     best_ns = 1 << 62
-    for _ in range(30):
+    for _ in range(60):
         begin_ns = time.perf_counter_ns()
         for _ in range(3_000):
             pass

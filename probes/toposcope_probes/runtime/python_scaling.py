@@ -41,7 +41,7 @@ else:  # run as a file: the neighbour in its own folder
 _TASK_NS = 20_000_000
 _LENGTHS_NS = (100_000, 300_000, 1_000_000, 3_000_000, 10_000_000, 30_000_000)
 _PAIRS_A_SAMPLE = 4
-_ROUNDS_MIN, _ROUNDS_MAX = 5, 20
+_ROUNDS_MIN, _ROUNDS_MAX = 3, 20
 _BUFFER = bytes(1 << 18)  # about 150 µs of SHA-256; large enough that the GIL is let go (2047 bytes)
 _STEP = 200  # turns of the interpreter's loop: about 10 µs
 

@@ -1,0 +1,213 @@
+"""Which measurements each claim compares, and from which ratio on it holds; data, no behaviour."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, Literal
+
+NAMES: Final = (
+    "thread_create_cheaper",
+    "thread_memory_smaller",
+    "thread_communication_faster",
+    "process_crash_contained",
+    "coroutine_switch_cheaper",
+    "coroutines_not_parallel",
+    "coroutine_not_preempted",
+    "gil_threads_not_parallel",
+    "native_code_escapes_gil",
+    "io_coroutines_beat_threads",
+    "cooperative_prefers_threads",
+    "isolated_suits_processes",
+    "same_package_beats_cross_package",
+    "isolated_work_free_across_packages",
+)
+
+# Less than a tenth is no reason to choose one or the other, and can't be told apart on most hosts.
+_NOTABLY: Final = 1.1
+# For "costs nothing": it may lose a twentieth.
+_NEARLY_FREE: Final = 0.95
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One side of a comparison: the best of the variants that match any of `variants`."""
+
+    label: str
+    variants: tuple[Mapping[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """One setting in which a claim is tested.
+
+    The ratio is `favoured` better than `other`: cost of the other by cost of the favoured, or rate of the
+    favoured by rate of the other; with `difference`, favoured minus other. `control` is set where the claim
+    is about running in parallel: the side that must have done so for a verdict against the claim, and the
+    threshold follows from the number of workers. `core_sets`: both sides on the largest compact set, or one
+    on the compact and one on the spread set of equal size (`favours_near`: the compact one is favoured).
+    """
+
+    claim: str
+    setting: str
+    probe: str
+    measure: str
+    subject: str
+    meaning: str
+    favoured: Side
+    other: Side
+    threshold: float = _NOTABLY
+    difference: bool = False
+    control: Side | None = None
+    core_sets: Literal["", "largest", "near_far"] = ""
+    favours_near: bool = True
+
+
+_THREAD: Final = Side("a thread", ({"model": "thread"},))
+_PROCESS: Final = Side("a process", ({"model": "process"},))
+_FORKED: Final = Side(
+    "a process",
+    ({"model": "process_fork"}, {"model": "process_forkserver"}, {"model": "process_spawn"}),
+)
+_CREATE: Final = "Making a worker and being rid of it"
+_CREATE_MEANING: Final = "the process's time by the thread's"
+_MEMORY: Final = "Memory of one more worker"
+_MEMORY_MEANING: Final = "the process's memory by the thread's"
+_TALK: Final = "A message there and back"
+_TALK_MEANING: Final = "the processes' time by the threads'"
+
+
+def _scaling(model: str, work: str, label: str) -> Side:
+    return Side(label, ({"model": model, "work": work},))
+
+
+_PROCESSES_PYTHON: Final = _scaling("process_fork", "python", "processes")
+_PROCESSES_NATIVE: Final = _scaling("process_fork", "native", "processes")
+
+
+def _io(work: str) -> Comparison:
+    return Comparison(
+        claim="io_coroutines_beat_threads",
+        setting=f"Python, {work}, 1000 connections,",
+        probe="python_io",
+        measure="requests_per_s",
+        subject="Answers a second from one process",
+        meaning="the coroutines' rate by the threads'",
+        favoured=Side("asyncio", ({"model": "asyncio", "work": work, "connections": "1000"},)),
+        other=Side("threads", ({"model": "thread", "work": work, "connections": "1000"},)),
+    )
+
+
+COMPARISONS: Final = (
+    Comparison(
+        "thread_create_cheaper", "native", "spawn", "create_ns", _CREATE, _CREATE_MEANING, _THREAD, _PROCESS
+    ),
+    Comparison(
+        "thread_create_cheaper", "Python", "python_spawn", "create_ns", _CREATE, _CREATE_MEANING,
+        _THREAD, _FORKED,
+    ),
+    Comparison(
+        "thread_memory_smaller", "native", "spawn", "memory_bytes", _MEMORY, _MEMORY_MEANING,
+        _THREAD, _PROCESS,
+    ),
+    Comparison(
+        "thread_memory_smaller", "Python", "python_spawn", "memory_bytes", _MEMORY, _MEMORY_MEANING,
+        _THREAD, _FORKED,
+    ),
+    Comparison(
+        "thread_communication_faster", "native", "ipc", "round_trip_ns", _TALK, _TALK_MEANING,
+        Side("threads by futex in shared memory", ({"model": "thread", "channel": "futex"},)),
+        Side(
+            "processes by pipe or socket",
+            ({"model": "process", "channel": "pipe"}, {"model": "process", "channel": "unix"}),
+        ),
+    ),
+    Comparison(
+        "thread_communication_faster", "Python, 64 bytes,", "python_channel", "round_trip_ns", _TALK,
+        _TALK_MEANING,
+        Side(
+            "threads by queue",
+            ({"channel": "queue", "size_bytes": "64"}, {"channel": "simple_queue", "size_bytes": "64"}),
+        ),
+        Side(
+            "processes by pipe or queue",
+            ({"channel": "pipe", "size_bytes": "64"}, {"channel": "mp_queue", "size_bytes": "64"}),
+        ),
+    ),
+    Comparison(
+        "process_crash_contained", "Python", "crash_containment", "survivors_ratio",
+        "Share of the other workers that outlive a crash",
+        "the processes' share less the threads'",
+        Side("processes", ({"model": "process"},)),
+        Side("threads", ({"model": "thread"},)),
+        threshold=0.5,
+        difference=True,
+    ),
+    Comparison(
+        "coroutine_switch_cheaper", "Python", "python_switch", "switch_ns", "Letting another worker go on",
+        "the thread's time by the task's",
+        Side("an asyncio task", ({"model": "asyncio_task"},)),
+        _THREAD,
+    ),
+    Comparison(
+        "coroutines_not_parallel", "Python", "python_scaling", "speedup_ratio",
+        "Speed-up of work that needs the CPU",
+        "the processes' speed-up by the coroutines'",
+        _PROCESSES_PYTHON,
+        _scaling("asyncio_task", "python", "coroutines"),
+        control=_PROCESSES_PYTHON,
+    ),
+    Comparison(
+        "coroutine_not_preempted", "Python", "python_switch", "stall_ns",
+        "Longest wait beside a worker that computes for 40 ms",
+        "the coroutine's wait by the thread's",
+        _THREAD,
+        Side("a coroutine", ({"model": "asyncio_task"},)),
+        threshold=2.0,
+    ),
+    Comparison(
+        "gil_threads_not_parallel", "Python", "python_scaling", "speedup_ratio",
+        "Speed-up of work in the interpreter",
+        "the processes' speed-up by the threads'",
+        _PROCESSES_PYTHON,
+        _scaling("thread", "python", "threads"),
+        control=_PROCESSES_PYTHON,
+    ),
+    Comparison(
+        "native_code_escapes_gil", "Python", "python_scaling", "speedup_ratio",
+        "Speed-up of coroutines that hand their work to threads",
+        "the speed-up of work in C by that of work in Python",
+        _scaling("asyncio_task", "native", "coroutines with work in C"),
+        _scaling("asyncio_task", "python", "coroutines with work in Python"),
+        control=_PROCESSES_NATIVE,
+    ),
+    _io("echo"),
+    _io("timer"),
+    Comparison(
+        "cooperative_prefers_threads", "parallel BFS", "workload_bfs", "edges_per_s",
+        "Edges a second over one shared graph", "the threads' rate by the processes'",
+        Side("threads", ({"model": "thread"},)), Side("processes", ({"model": "process"},)),
+        core_sets="largest",
+    ),
+    Comparison(
+        "isolated_suits_processes", "PageRank from three sources", "workload_pagerank", "edges_per_s",
+        "Edges a second with nothing shared", "the processes' rate by the threads'",
+        Side("processes", ({"model": "process"},)), Side("threads", ({"model": "thread"},)),
+        threshold=_NEARLY_FREE,
+        core_sets="largest",
+    ),
+    Comparison(
+        "same_package_beats_cross_package", "parallel BFS in threads", "workload_bfs", "edges_per_s",
+        "Edges a second over one shared graph", "the near CPUs' rate by the far ones'",
+        Side("near CPUs", ({"model": "thread"},)), Side("far CPUs", ({"model": "thread"},)),
+        core_sets="near_far",
+    ),
+    Comparison(
+        "isolated_work_free_across_packages", "PageRank in processes", "workload_pagerank", "edges_per_s",
+        "Edges a second with nothing shared", "the far CPUs' rate by the near ones'",
+        Side("far CPUs", ({"model": "process"},)), Side("near CPUs", ({"model": "process"},)),
+        threshold=_NEARLY_FREE,
+        core_sets="near_far",
+        favours_near=False,
+    ),
+)  # fmt: skip
