@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
-from typing import Any
+from typing import Any, Final
 
 from toposcope import __version__, config, http, serving
 from toposcope.errors import UsageError
@@ -13,6 +13,15 @@ from toposcope.matrix import Matrix
 from toposcope.topology.fingerprint import fingerprint
 from toposcope.topology.model import Machine
 from toposcope.view import View
+
+_NOTHING_SPENT: Final = {"ratio": 0.0, "spent_s": 0.0, "balance_s": 0.0}
+_STATUS: Final = {
+    "version": __version__,
+    "probes_enabled": False,
+    "results": 0,
+    "tasks": 0,
+    "budget": {"cpu": _NOTHING_SPENT, "saturation": _NOTHING_SPENT},
+}
 
 
 class ReplayService:
@@ -22,7 +31,7 @@ class ReplayService:
         self._settings = settings
         self._stop = asyncio.Event()
         self.view = View(machine, fingerprint(machine), mode="replay", matrix=matrix)
-        self.view.set_status({"version": __version__, "probes_enabled": False, "results": 0, "tasks": 0})
+        self.view.set_status(_STATUS)
 
     @property
     def lifecycle_enabled(self) -> bool:

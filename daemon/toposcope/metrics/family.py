@@ -1,0 +1,67 @@
+"""What a metric family is, and the samples that are gathered for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from prometheus_client.core import Metric
+
+Kind = Literal["gauge", "counter", "info"]
+_SUFFIXES: Final[Mapping[Kind, str]] = {"gauge": "", "counter": "_total", "info": "_info"}
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """One family. `stem` is the name without `_total` and `_info`; `labels` are all that may occur."""
+
+    stem: str
+    kind: Kind
+    help: str
+    labels: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The name of its samples, as queries use it."""
+        return self.stem + _SUFFIXES[self.kind]
+
+
+class Samples:
+    """Samples by family, in the order of the families' first sample."""
+
+    def __init__(self) -> None:
+        self._metrics: dict[str, Metric] = {}
+        self.count = 0
+
+    def add(self, family: Family, value: float, **labels: object) -> None:
+        """One sample; labels that are None or empty are left out. Unknown labels are a mistake of ours."""
+        unknown = labels.keys() - set(family.labels)
+        assert not unknown, f"{family.name} has no label {unknown}"
+        metric = self._metrics.get(family.stem)
+        if metric is None:
+            metric = self._metrics[family.stem] = Metric(family.stem, family.help, family.kind)
+        texts = {name: str(text) for name, text in labels.items() if text not in (None, "")}
+        metric.add_sample(family.name, texts, value)
+        self.count += 1
+
+    def metrics(self) -> list[Metric]:
+        """The families that have samples."""
+        return list(self._metrics.values())
+
+
+class Limit:
+    """How many series one part of the metrics may have; what is beyond it is left out and counted."""
+
+    def __init__(self, part: str, series_max: int) -> None:
+        self.part = part
+        self.left_out = 0
+        self._free = series_max
+
+    def take(self, series: int) -> bool:
+        """True where there is room for `series` more, which are then taken; else they are counted."""
+        if series > self._free:
+            self.left_out += series
+            return False
+        self._free -= series
+        return True

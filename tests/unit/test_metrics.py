@@ -1,0 +1,260 @@
+"""The metrics: names that never change by accident, formats that parse, limits that hold."""
+
+from __future__ import annotations
+
+import dataclasses
+import gzip
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
+from prometheus_client.parser import text_string_to_metric_families as parse_text
+
+import toposcope_probes
+from generators import replays
+from toposcope.groups import Group, GroupKey
+from toposcope.judgements import ClaimStanding, Judgements
+from toposcope.metrics import Rendered, catalogue, document
+from toposcope.metrics.collect import collect
+from toposcope.metrics.family import Family, Samples
+from toposcope.results import Estimate, Identity, Mode, Target, Visit
+from toposcope.topology.fingerprint import fingerprint
+from toposcope.view import View
+
+ROOT = Path(__file__).resolve().parents[2]
+GOLDEN = Path(__file__).with_name("golden_metrics.txt")
+
+
+def estimate(value: float) -> Estimate:
+    return Estimate(value, value * 0.9, value, value * 1.1, value * 0.98, value * 1.02, 1.0)
+
+
+def replayed(model=replays.BIG_384) -> View:
+    machine = replays.machine(model)
+    return View(machine, fingerprint(machine), mode="replay", matrix=replays.matrix(model))
+
+
+def live(values=(26.0,) * 12) -> View:
+    machine = replays.machine(replays.TWO_SOCKETS)
+    view = View(machine, fingerprint(machine))
+    identity = Identity(
+        "cacheline_cas", Target((0, 8)), {"model": "thread", "home": "first"}, "cross_package"
+    )
+    for index, value in enumerate(values):
+        visit = Visit(1_800_000_000.0 + index, 0.01, "ok", "", {"latency_ns": estimate(value)}, 200,
+                      {"context_switch": 3})  # fmt: skip
+        view.add(identity, "latency_ns", visit)
+        view.count("cacheline_cas", visit, cpu_s=0.02, fault="")
+    return view
+
+
+def samples_of(view: View, *, as_openmetrics: bool = False) -> dict[str, list]:
+    text = Rendered(view).get(as_openmetrics=as_openmetrics, gzipped=False).decode()
+    parse = parse_openmetrics if as_openmetrics else parse_text
+    found: dict[str, list] = {}
+    for family in parse(text):
+        for sample in family.samples:
+            found.setdefault(sample.name, []).append(sample)
+    return found
+
+
+def lines(families):
+    return {f"{family.name} {family.kind} {','.join(family.labels)}" for family in families}
+
+
+def test_names_and_labels_are_the_golden_ones():
+    """A golden line that is gone breaks people's dashboards and alerts: write it into CHANGELOG as breaking.
+
+    A new probe needs no line (no list is edited for it); docs/metrics.md shows it.
+    """
+    golden = set(GOLDEN.read_text().splitlines())
+    now = lines([*catalogue.FIXED, *catalogue.probe_families()])
+    assert not golden - now, "metrics were renamed, relabelled or removed"
+    assert not lines(catalogue.FIXED) - golden, "a new metric: add it to tests/unit/golden_metrics.txt"
+
+
+def test_the_page_about_metrics_is_fresh():
+    assert (ROOT / "docs/metrics.md").read_text() == document.document(), (
+        "run: python -m toposcope.metrics.document > docs/metrics.md"
+    )
+
+
+@pytest.mark.parametrize("family", [*catalogue.FIXED, *catalogue.probe_families()], ids=lambda f: f.name)
+def test_names_keep_to_the_naming_practices(family):
+    assert re.fullmatch(r"toposcope(_[a-z0-9]+)+", family.name)
+    assert not re.search(r"_(ns|us|ms|s|percent|count|sum|bucket|milliseconds|nanoseconds)$", family.name)
+    assert family.help.endswith(".")
+    assert all(re.fullmatch(r"[a-z][a-z0-9_]*", label) for label in family.labels)
+    assert not {"instance", "job", "host", "hostname", "le", "quantile"} & set(family.labels)
+
+
+@pytest.mark.parametrize(
+    "view", [replayed(), live(), live((9.0, 109.0) * 10)], ids=["replay", "live", "unstable"]
+)
+def test_both_formats_parse_and_agree(view):
+    text, openmetrics = samples_of(view), samples_of(view, as_openmetrics=True)
+    assert text.keys() == openmetrics.keys()
+    assert {name: len(found) for name, found in text.items()} == {n: len(f) for n, f in openmetrics.items()}
+    compressed = Rendered(view).get(as_openmetrics=True, gzipped=True)
+    assert gzip.decompress(compressed) == Rendered(view).get(as_openmetrics=True, gzipped=False)
+
+
+def test_a_latency_is_in_seconds_with_its_labels():
+    (sample,) = [s for s in samples_of(live())["toposcope_cacheline_latency_seconds"]
+                 if s.labels["stat"] == "estimate"]  # fmt: skip
+    assert sample.value == pytest.approx(26e-9)
+    assert sample.labels == {"probe": "cacheline_cas", "model": "thread", "variant": "home=first", "mode": "0",
+                             "relation": "cross_package", "stat": "estimate"}  # fmt: skip
+
+
+def test_an_unstable_result_has_its_modes_in_order_and_no_pooled_value():
+    found = samples_of(live((9.0, 109.0) * 10))
+    values = {s.labels["mode"]: s.value for s in found["toposcope_cacheline_latency_seconds"]
+              if s.labels["stat"] == "estimate"}  # fmt: skip
+    assert values == {"0": pytest.approx(9e-9), "1": pytest.approx(109e-9)}
+    verdicts = {s.labels["verdict"]: s.value for s in found["toposcope_result_verdict"]}
+    assert verdicts == {"unstable": 1, "ok": 0, "noisy": 0, "failed": 0, "not_applicable": 0}
+    assert found["toposcope_placement_stable"][0].value == 0
+
+
+@pytest.mark.parametrize("verdict", ["failed", "not_applicable"])
+def test_without_a_value_there_is_still_a_verdict(verdict):
+    machine = replays.machine(replays.TWO_SOCKETS)
+    view = View(machine, fingerprint(machine))
+    identity = Identity("cacheline_cas", Target((0, 1)), {"model": "thread"}, "package")
+    view.add(identity, "latency_ns", Visit(1.8e9, 0.01, verdict, "because", {}))
+    found = samples_of(view)
+    assert "toposcope_cacheline_latency_seconds" not in found
+    assert {s.labels["verdict"] for s in found["toposcope_result_verdict"] if s.value} == {verdict}
+    pairs = [s for s in found["toposcope_domain_pairs"] if s.labels["level"] == "node"]
+    assert [(s.labels["verdict"], s.value) for s in pairs] == [(verdict, 1)]
+
+
+def test_a_replay_says_so_and_has_no_times():
+    found = samples_of(replayed())
+    assert found["toposcope_replay"][0].value == 1
+    assert found["toposcope_machine_info"][0].labels["mode"] == "replay"
+    assert not [name for name in found if name.endswith("timestamp_seconds")]
+
+
+def test_a_384_cpu_replay_is_small():
+    text = Rendered(replayed()).get(as_openmetrics=False, gzipped=False).decode()
+    series = [line for line in text.splitlines() if not line.startswith("#")]
+    assert len(series) <= 1_500
+    assert len(text.encode()) <= 300_000
+    left_out = [line for line in series if line.startswith("toposcope_series_left_out")]
+    assert all(line.endswith(" 0.0") for line in left_out)
+
+
+def test_limits_leave_out_and_count():
+    machine = replays.machine(
+        dataclasses.replace(replays.TWO_SOCKETS, l3_domains_per_package=80, cores_per_l3=4)
+    )
+    view = View(machine, "0" * 16, mode="replay")
+
+    class Crowded(View):
+        def groups(self):
+            keys = [GroupKey("cacheline_cas", "latency_ns", (("home", str(n)),), "smt", None, None, None, None)
+                    for n in range(1_000)]  # fmt: skip
+            return tuple(Group(key, "ok", {"latency_ns": estimate(5)}, (), 1, None) for key in keys)
+
+    crowded = Crowded(view.machine, view.fingerprint)
+    found = samples_of(crowded)
+    left_out = {s.labels["part"]: s.value for s in found["toposcope_series_left_out"]}
+    shown = len(found["toposcope_cacheline_latency_seconds"])
+    assert shown <= catalogue.RESULT_SERIES_MAX
+    assert shown + left_out["results"] == 6_000
+    assert len(found["toposcope_cpu_info"]) + left_out["cpus"] == len(machine.online_cpus)
+    assert left_out["cpus"] == 2 * 80 * 4 * 2 - catalogue.CPU_SERIES_MAX
+
+
+def test_domain_pairs_of_a_many_domain_machine_stay_within_their_limit():
+    model = dataclasses.replace(replays.TWO_SOCKETS, l3_domains_per_package=30, cores_per_l3=2)
+    found = samples_of(replayed(model))
+    l3 = [s for s in found["toposcope_domain_pair_cacheline_latency_seconds"] if s.labels["level"] == "l3"]
+    left_out = {s.labels["part"]: s.value for s in found["toposcope_series_left_out"]}
+    assert len(l3) + left_out["domain_pairs"] >= 60 * 61 // 2
+    assert len(l3) <= catalogue.DOMAIN_PAIR_SERIES_MAX
+    counted = [s.value for s in found["toposcope_domain_pairs"] if s.labels["level"] == "l3"]
+    assert sum(counted) == 60 * 61 // 2
+
+
+def test_judgements_are_exported():
+    view = live()
+    view.set_judgements(Judgements(
+        claims=(ClaimStanding("thread_create_cheaper", "confirmed", 7.0, 6.0, 8.0),
+                ClaimStanding("native_code_escapes_gil", "not_applicable")),
+        agreement={"l3": "contradicted"}, drifted={"cross_package": 2}, audit_findings={"irq_on_measured_cpu": 1},
+        self_test_regret_ratio=0.02, self_test_time_s=1.8e9,
+    ))  # fmt: skip
+    found = samples_of(view)
+    verdicts = {(s.labels["claim"], s.labels["verdict"]) for s in found["toposcope_claim_verdict"] if s.value}
+    assert verdicts == {("thread_create_cheaper", "confirmed"), ("native_code_escapes_gil", "not_applicable")}
+    assert {s.labels["stat"]: s.value for s in found["toposcope_claim_ratio"]} == {
+        "estimate": 7,
+        "low": 6,
+        "high": 8,
+    }
+    assert {s.labels["state"] for s in found["toposcope_declared_agreement"] if s.value} == {"contradicted"}
+    assert found["toposcope_drifted_groups"][0].value == 2
+    assert found["toposcope_audit_findings"][0].labels == {"check": "irq_on_measured_cpu"}
+
+
+def test_counters_exist_before_they_count():
+    found = samples_of(View(replays.machine(replays.TWO_SOCKETS), "0"))
+    probes = {spec.name for spec in toposcope_probes.load_all() if not spec.on_request_only}
+    assert {s.labels["probe"] for s in found["toposcope_probe_visits_total"]} == probes
+    assert all(s.value == 0 for s in found["toposcope_events_total"])
+
+
+def test_events_are_counted_and_their_kinds_limited():
+    view = live()
+    view.count_event("topology_changed")
+    for number in range(100):
+        view.count_event(f"kind{number}")
+    found = samples_of(view)["toposcope_events_total"]
+    assert len(found) == catalogue.EVENT_KINDS_MAX
+    assert {s.labels["kind"]: s.value for s in found}["topology_changed"] == 1
+
+
+def test_bytes_are_kept_until_the_view_changes():
+    view = live()
+    rendered = Rendered(view)
+    first = rendered.get(as_openmetrics=False, gzipped=True)
+    assert rendered.get(as_openmetrics=False, gzipped=True) is first
+    view.count_event("drift")
+    assert rendered.get(as_openmetrics=False, gzipped=True) != first
+
+
+def test_an_undeclared_label_is_a_mistake():
+    with pytest.raises(AssertionError, match="no label"):
+        Samples().add(Family("toposcope_x", "gauge", "X.", ("a",)), 1, b="2")
+
+
+def test_every_sample_belongs_to_the_catalogue():
+    known = {family.stem for family in (*catalogue.FIXED, *catalogue.probe_families())}
+    for view in (replayed(), live()):
+        assert {metric.name for metric in collect(view).metrics()} <= known
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool (Debian: prometheus) is not installed")
+@pytest.mark.parametrize("view", [replayed(), live((9.0, 109.0) * 10)], ids=["replay", "unstable"])
+def test_promtool_has_no_complaint(view):
+    text = Rendered(view).get(as_openmetrics=False, gzipped=False)
+    checked = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True, check=False)
+    assert (checked.returncode, checked.stdout, checked.stderr) == (0, b"", b"")
+
+
+def test_modes_of_a_group_have_shares():
+    mode = Mode(estimate(5), 0.25, 3, 1.8e9)
+    key = GroupKey("cacheline_cas", "latency_ns", (), "smt", None, None, None, None)
+
+    class Moody(View):
+        def groups(self):
+            return (Group(key, "unstable", {}, (mode, mode), 1, None),)
+
+    found = samples_of(Moody(replays.machine(replays.TWO_SOCKETS), "0"))
+    assert [s.value for s in found["toposcope_result_mode_share_ratio"]] == [0.25, 0.25]
