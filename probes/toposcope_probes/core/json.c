@@ -69,7 +69,8 @@ static void raw(struct json *json, const char *text)
 void json_number(struct json *json, double number)
 {
     char text[32];
-    snprintf(text, sizeof text, "%.6g", number);
+    bool is_whole = fabs(number) < 1e15 && rint(number) == number; /* sizes in bytes, kept exactly */
+    snprintf(text, sizeof text, is_whole ? "%.0f" : "%.6g", number);
     raw(json, isfinite(number) ? text : "null");
 }
 
