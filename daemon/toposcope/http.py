@@ -6,6 +6,7 @@ refused, which is what stops a web page from reaching a loopback service by DNS 
 
 from __future__ import annotations
 
+import email.utils
 import gzip
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, Protocol
@@ -251,7 +252,9 @@ def host_name(header: str) -> str:
 def _with_headers(send: Send) -> Send:
     async def wrapped(message: Message) -> None:
         if message["type"] == "http.response.start":
-            message["headers"] = [*message.get("headers", []), (b"x-content-type-options", b"nosniff")]
+            date = email.utils.formatdate(usegmt=True).encode()
+            common = ((b"date", date), (b"x-content-type-options", b"nosniff"))
+            message["headers"] = [*message.get("headers", []), *common]
         await send(message)
 
     return wrapped

@@ -138,15 +138,20 @@ def test_what_cannot_start_says_why_in_one_sentence(
     assert answer.returncode == status
 
 
-def test_a_client_that_never_finishes_its_request_delays_nobody(tmp_path: Path) -> None:
-    with DaemonProcess(tmp_path, {"probes": {"enabled": False}}) as daemon:
+def test_clients_that_never_finish_their_requests_delay_no_scraper_and_no_end(tmp_path: Path) -> None:
+    limited = {"probes": {"enabled": False}, "web": {"max_connections": 20}}
+    with DaemonProcess(tmp_path, limited) as daemon:
         host, port = daemon.url.removeprefix("http://").split(":")
-        idle = [socket.create_connection((host, int(port))) for _ in range(20)]
-        for connection in idle:
+        idle = []
+        for _ in range(100):
+            connection = socket.create_connection((host, int(port)))
             connection.sendall(b"GET /metrics HTTP/1.1\r\nHost: loc")
-        begin_s = time.monotonic()
-        assert daemon.get("/metrics")[0] == 200
-        assert time.monotonic() - begin_s < 2.0
+            idle.append(connection)
+            begin_s = time.monotonic()
+            assert daemon.get("/metrics")[0] == 200
+            assert time.monotonic() - begin_s < 2.0
+        open_files = list(Path(f"/proc/{daemon.process.pid}/fd").iterdir())
+        assert len(open_files) < 60
         assert daemon.stop() < 2.0
         for connection in idle:
             connection.close()

@@ -1,0 +1,75 @@
+"""Connections with limits: whoever is slow to ask, or leaves connections open, is closed, not the scraper.
+
+uvicorn answers 503 once too many connections are open, so a hundred half-open ones would shut the scraper
+out. Here the oldest connection that has not asked anything makes room for the newest one instead.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+import h11
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+# Time from the first byte (or from connecting) until a request with its body has to be complete.
+REQUEST_TIMEOUT_S: Final = 10.0
+
+
+class LimitedConnection(H11Protocol):
+    """One client's connection; `connections_max` is set by `limited_to`."""
+
+    connections_max = 100
+    _deadline: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """A client has connected: make room for it, and expect its request soon."""
+        super().connection_made(transport)
+        self._connected_s = self.loop.time()
+        self._expect_request()
+        if len(self.connections) > self.connections_max:
+            self._oldest_other().close_now()
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes came: part of a request, or all of it."""
+        super().data_received(data)
+        if self._deadline is None and self._is_asking:
+            self._expect_request()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The connection is closed, by either side."""
+        if self._deadline is not None:
+            self._deadline.cancel()
+        super().connection_lost(exc)
+
+    def close_now(self) -> None:
+        """Close without an answer."""
+        self.transport.abort()
+
+    @property
+    def _is_asking(self) -> bool:
+        """Whether the client has yet to send the rest of a request, or any."""
+        return self.conn.their_state in (h11.IDLE, h11.SEND_BODY)
+
+    @property
+    def _has_answer_under_way(self) -> bool:
+        return self.cycle is not None and not self.cycle.response_complete and not self._is_asking
+
+    def _expect_request(self) -> None:
+        self._deadline = self.loop.call_later(REQUEST_TIMEOUT_S, self._give_up)
+
+    def _give_up(self) -> None:
+        self._deadline = None
+        if self._is_asking and not self.transport.is_closing():
+            self.close_now()
+
+    def _oldest_other(self) -> LimitedConnection:
+        others = [
+            each for each in self.connections if isinstance(each, LimitedConnection) and each is not self
+        ]
+        return min(others, key=lambda each: (each._has_answer_under_way, each._connected_s))  # noqa: SLF001
+
+
+def limited_to(connections_max: int) -> type[LimitedConnection]:
+    """The protocol class for a server that keeps at most so many connections open."""
+    return type("LimitedConnection", (LimitedConnection,), {"connections_max": connections_max})
