@@ -22,15 +22,16 @@ STYLE: Final = """
 .pic .absent { fill: #e4e7eb; stroke: none; } .pic path.absent { fill: none; stroke: #e4e7eb; }
 .pic .on-dark { fill: #ffffff; } .pic .on-light { fill: #10141a; } .pic .line { stroke: #afb8c1; fill: none; }
 .pic .mark { stroke: #57606a; stroke-width: 1.5; fill: none; stroke-dasharray: 4 3; }
+.pic .solid { stroke: #1b1f24; stroke-width: 1.2; stroke-dasharray: none; }
+.pic .thin { stroke-opacity: 0.5; }
 .pic .series { stroke: #38588c; stroke-width: 1.5; fill: none; } .pic .dot { fill: #38588c; }
-.pic .bar { fill: #38588c; } .pic .band { fill: #38588c; fill-opacity: 0.18; }
 .pic .confirmed { fill: #2d708e; } .pic .refuted { fill: #b35900; } .pic .inconclusive { fill: #848d97; }
 @media (prefers-color-scheme: dark) {
 .pic .paper { fill: #0d1117; } .pic text { fill: #e6edf3; } .pic .soft { fill: #9da7b3; }
 .pic .absent { fill: #262c36; } .pic path.absent { fill: none; stroke: #262c36; }
 .pic .on-dark { fill: #ffffff; } .pic .on-light { fill: #10141a; } .pic .line { stroke: #444c56; }
-.pic .mark { stroke: #9da7b3; } .pic .series { stroke: #6cb6d9; } .pic .dot { fill: #6cb6d9; }
-.pic .bar { fill: #6cb6d9; } .pic .band { fill: #6cb6d9; }
+.pic .mark { stroke: #9da7b3; } .pic .solid { stroke: #e6edf3; }
+.pic .series { stroke: #6cb6d9; } .pic .dot { fill: #6cb6d9; }
 .pic .confirmed { fill: #4fb3cf; } .pic .refuted { fill: #e8963e; } .pic .inconclusive { fill: #848d97; }
 }
 """
