@@ -65,3 +65,13 @@ def format_bytes(value_bytes: float) -> str:
             return f"{value:.3g} {unit}" if value < 1000 else f"{value:.0f} {unit}"
         value /= 1024
     return f"{value:.4g} TiB"
+
+
+def format_value(name: str, value: float) -> str:
+    """A value of the quantity `name` for people, by the unit that the name ends in."""
+    unit = split_unit(name)[1]
+    if unit == "ns":
+        return format_ns(value)
+    if unit in ("bytes", "bytes_per_s"):
+        return format_bytes(value) + ("/s" if unit == "bytes_per_s" else "")
+    return f"{value:.3g}" + {"ratio": "", "per_s": "/s", "count": ""}.get(unit, f" {unit}")

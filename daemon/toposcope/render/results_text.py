@@ -53,26 +53,17 @@ def _values(result: Result) -> list[tuple[str, str]]:
     if result.modes:
         return [
             (
-                f"{_shown(result.primary, mode.value.estimate)} ({mode.share:.0%})",
+                f"{units.format_value(result.primary, mode.value.estimate)} ({mode.share:.0%})",
                 _interval(result, mode.value),
             )
             for mode in result.modes
         ]
     if result.primary in result.measures:
         estimate = result.measures[result.primary]
-        return [(_shown(result.primary, estimate.estimate), _interval(result, estimate))]
+        return [(units.format_value(result.primary, estimate.estimate), _interval(result, estimate))]
     return [("–", "")]
 
 
 def _interval(result: Result, estimate: Estimate) -> str:
-    return f"{_shown(result.primary, estimate.low)} – {_shown(result.primary, estimate.high)}"
-
-
-def _shown(measure: str, value: float) -> str:
-    """A value for people, by the unit that its name ends in."""
-    unit = units.split_unit(measure)[1]
-    if unit == "ns":
-        return units.format_ns(value)
-    if unit in ("bytes", "bytes_per_s"):
-        return units.format_bytes(value) + ("/s" if unit == "bytes_per_s" else "")
-    return f"{value:.3g}" + {"ratio": "", "per_s": "/s", "count": ""}.get(unit, f" {unit}")
+    low, high = (units.format_value(result.primary, bound) for bound in (estimate.low, estimate.high))
+    return f"{low} – {high}"
