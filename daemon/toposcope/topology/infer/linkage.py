@@ -4,8 +4,8 @@ Why the mean of logarithms: a level is a ratio of latencies, not a difference, a
 moves a mean of logs little. If every CPU of a group is nearer to each of its mates than to any stranger, the
 group is a branch of this tree, whatever the latencies of other groups are (proof: the mean over mates then
 stays below the mean over strangers at every join). So no level that is really there is lost here; which joins
-are levels is decided in `cuts`. Method: Sokal and Michener 1958 (UPGMA); pairs that were not measured are left
-out of the means.
+are levels is decided in `cuts`. Method: Sokal and Michener 1958 (UPGMA); pairs that were not measured are
+left out of the means.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Join:
 
 
 def join_order(logs: Rows) -> list[Join]:
-    """The joins of a symmetric matrix of log latencies, nearest first; O(n²) time for what machines look like.
+    """The joins of a symmetric matrix of log latencies, nearest first; about O(n²) time on real machines.
 
     Heights never fall: where a missing pair would make one fall, it is raised to its predecessor's. Groups
     between which no pair at all was measured are never joined, so there may be fewer than n-1 joins.

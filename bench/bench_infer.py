@@ -1,0 +1,241 @@
+"""How often `infer` is right, how well it knows that, how long it takes.
+
+    bench_infer.py errors [--machines 2000] [--first 0]   error rate and calibration on generated machines
+    bench_infer.py fit DIR [--machines 2500]               the coefficients of `certainty`: generated machines
+                                                           that `errors` never sees, and the published ones
+    bench_infer.py splits DIR [--splits 10]                published machines: fit on a half, score the other
+    bench_infer.py speed                                   wall time and peak memory of the command, by CPUs
+
+DIR is the folder with expected.json and score_infer.py. Everything but `speed` is deterministic.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import math
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from random import Random
+from types import ModuleType
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "daemon"), str(ROOT / "probes")]
+
+from generators.judge import faults  # noqa: E402
+from generators.measured import Groups, Noise, Sample, measure, sample  # noqa: E402
+from generators.shapes import nested  # noqa: E402
+from toposcope.matrix import Matrix, format_csv, read_matrix  # noqa: E402
+from toposcope.topology.infer import certainty, infer, quality  # noqa: E402
+from toposcope.topology.infer.cuts import candidate_cuts  # noqa: E402
+from toposcope.topology.infer.linkage import join_order  # noqa: E402
+from toposcope.topology.infer.outliers import without_outliers  # noqa: E402
+
+FIRST_FIT_SEED = 100_000  # `fit` never sees the machines that `errors` counts
+PUBLISHED_WEIGHT = 3  # they are few, and real
+Features = list[tuple[float, float, bool]]
+Want = dict[str, dict[str, list[list[int]]]]
+Copy = tuple[Matrix, Want]
+
+
+def errors(machines: int, first: int) -> None:
+    wrong: Counter[str] = Counter()
+    seen: Counter[str] = Counter()
+    bins: dict[int, list[bool]] = {}
+    for seed in range(first, first + machines):
+        machine = sample(seed)
+        inference = infer(machine.matrix)
+        found = faults(inference, machine)
+        for group in (machine.shape.family, _size(machine)):
+            seen[group] += 1
+            wrong[group] += bool(found)
+        bins.setdefault(min(9, int(inference.confidence * 10)), []).append(not found)
+        if found:
+            print(f"{machine.name} ({len(machine.matrix.cpus)} CPUs): {'; '.join(found)}; said "
+                  f"{inference.verdict} with {inference.confidence:.2f}")  # fmt: skip
+    total = sum(map(len, bins.values()))
+    failed = sum(right.count(False) for right in bins.values())
+    print(f"wrong: {failed} of {total} ({failed / total:.2%})")
+    for group in sorted(seen):
+        print(f"  {group:20} {wrong[group]:4} of {seen[group]:4}")
+    print("confidence given: share that was right")
+    for low, right in sorted(bins.items()):
+        print(f"  {low / 10:.1f}-{low / 10 + 0.1:.1f}: {sum(right) / len(right):.3f} of {len(right)}")
+
+
+def _size(machine: Sample) -> str:
+    cpus = len(machine.matrix.cpus)
+    for low, high in ((2, 8), (9, 32), (33, 128), (129, 512)):
+        if cpus <= high:
+            return f"{low:4}-{high:4} CPUs"
+    return " 513-1024 CPUs"
+
+
+def features(matrix: Matrix, truths: Iterable[Groups]) -> Features:
+    """(separation, step, is it a true level) of every cut that is judged, all of them in place."""
+    known = set(truths)
+    values = matrix.symmetric()
+    if any(value is not None and value <= 0 for row in values for value in row):
+        return []
+    logs, _ = without_outliers([[None if v is None else math.log(v) for v in row] for row in values])
+    cuts = candidate_cuts(join_order(logs), len(logs))
+    rows = []
+    for judged in certainty.judge(cuts, logs, quality.grain_ns(matrix)):
+        if judged.cut.covers_machine:
+            groups: dict[int, set[int]] = {}
+            for cpu, label in zip(matrix.cpus, judged.cut.labels, strict=True):
+                groups.setdefault(label, set()).add(cpu)
+            true = frozenset(map(frozenset, groups.values())) in known
+            rows.append((judged.separation, judged.cut.step, true))
+    return rows
+
+
+def fit_logistic(rows: Features) -> tuple[float, float, float]:
+    """Maximum likelihood by Newton's method, with a weak prior against certainty (ridge 0.01)."""
+    x = np.array([(1.0, min(separation, 4.0), min(step, 1.5)) for separation, step, _ in rows])
+    y = np.array([true for _, _, true in rows], dtype=float)
+    weights = np.zeros(3)
+    for _ in range(50):
+        p = 1 / (1 + np.exp(-x @ weights))
+        gradient = x.T @ (y - p) - 0.01 * weights
+        hessian = (x * (p * (1 - p))[:, None]).T @ x + 0.01 * np.eye(3)
+        weights += np.linalg.solve(hessian, gradient)
+    return float(weights[0]), float(weights[1]), float(weights[2])
+
+
+def _generated_features(machines: int) -> Features:
+    rows: Features = []
+    for seed in range(FIRST_FIT_SEED, FIRST_FIT_SEED + machines):
+        machine = sample(seed, max_cpus=128)
+        rows += features(machine.matrix, [*machine.required.values(), *machine.optional.values()])
+    return rows
+
+
+def fit(folder: Path, machines: int) -> None:
+    scorer, copies = _published(folder)
+    published = [row for name in copies for row in _published_features(scorer, copies[name])]
+    rows = _generated_features(machines) + published * PUBLISHED_WEIGHT
+    offset, per_separation, per_step = fit_logistic(rows)
+    print(f"{len(rows)} cuts, {sum(true for *_, true in rows)} of them levels")
+    print(f"OFFSET, PER_SEPARATION, PER_STEP = {offset:.1f}, {per_separation:.1f}, {per_step:.1f}")
+
+
+def splits(folder: Path, number: int) -> None:
+    """Coefficients from one half of the published machines, exactness on the other half, both stressed."""
+    scorer, copies = _published(folder)
+    names = sorted(copies)
+    for split in range(number):
+        shuffled = Random(split).sample(names, len(names))
+        half = len(names) // 2
+        rows = [row for name in shuffled[:half] for row in _published_features(scorer, copies[name])]
+        certainty.OFFSET, certainty.PER_SEPARATION, certainty.PER_STEP = fit_logistic(rows)
+        right = sum(_is_exact(scorer, *copy) for name in shuffled[half:] for copy in copies[name])
+        total = sum(len(copies[name]) for name in shuffled[half:])
+        coefficients = (certainty.OFFSET, certainty.PER_SEPARATION, certainty.PER_STEP)
+        print(f"split {split}: {right} of {total} exact on the half not seen; "
+              f"coefficients {', '.join(f'{c:.1f}' for c in coefficients)}")  # fmt: skip
+
+
+def _published(folder: Path) -> tuple[ModuleType, dict[str, list[Copy]]]:
+    """The scorer, and of each published machine the matrix as it is and five stressed copies."""
+    scorer = _load(folder / "score_infer.py")
+    expected = json.loads((folder / "expected.json").read_text())
+    copies: dict[str, list[Copy]] = {}
+    with tempfile.TemporaryDirectory() as scratch:
+        for name, want in expected.items():
+            if "unusable" in want["acceptable_verdicts"]:
+                continue
+            path = folder / f"{name}.csv"
+            copies[name] = [(read_matrix(path), want)]
+            for seed in range(1, 6):
+                copy, renamed = scorer.spoil(path, want, seed, Path(scratch))
+                copies[name].append((read_matrix(copy), renamed))
+    return scorer, copies
+
+
+def _published_features(scorer: ModuleType, copies: list[Copy]) -> Features:
+    rows: Features = []
+    for matrix, want in copies:
+        truths = [*want["required"].values(), *want["optional"].values()]
+        rows += features(matrix, [scorer.as_partition(groups) for groups in truths])
+    return rows
+
+
+def _is_exact(scorer: ModuleType, matrix: Matrix, want: Want) -> bool:
+    inference = infer(matrix)
+    levels = [{"name": level.name, "latency_ns_median": level.latency_ns_median,
+               "groups": [list(group) for group in level.groups]} for level in inference.levels]  # fmt: skip
+    answer = {"verdict": inference.verdict, "levels": levels, "reasons": list(inference.reasons)}
+    found, extras = scorer.judge(answer, sorted(matrix.cpus), want, 0)
+    return not found and not extras
+
+
+def _load(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def speed() -> None:
+    with tempfile.TemporaryDirectory() as scratch:
+        for cpus in (4, 64, 128, 256, 512, 1024):
+            path = Path(scratch) / f"{cpus}.csv"
+            path.write_text(format_csv(_large(cpus).matrix))
+            best = min(_run(path) for _ in range(3))
+            peak_mib = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+            print(f"{cpus:5} CPUs: {best:.2f} s, peak memory of the largest child so far {peak_mib:.0f} MiB")
+
+
+def _run(path: Path) -> float:
+    command = [sys.executable, "-m", "toposcope", "infer", str(path), "--format", "json"]
+    start = time.perf_counter()
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env={"PYTHONPATH": ":".join(sys.path[:3])})
+    return time.perf_counter() - start
+
+
+def _large(cpus: int) -> Sample:
+    """A nested machine of exactly so many CPUs, measured in full with 2 % noise."""
+    noise = Noise(0.02, 0.01, False, 0.0, "full", 0.01, 0.02, 0)
+    rng = Random(cpus)
+    shape = nested(rng, cpus)
+    while shape.cpu_count != cpus:
+        shape = nested(rng, cpus)
+    return measure(shape, noise, rng, name=f"{cpus}")
+
+
+def main() -> None:
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=raw)
+    modes = parser.add_subparsers(dest="mode", required=True)
+    for mode, option, default in (("errors", "--machines", 2000), ("fit", "--machines", 2500),
+                                  ("splits", "--splits", 10)):  # fmt: skip
+        modes.add_parser(mode).add_argument(option, type=int, default=default)
+    modes.choices["errors"].add_argument("--first", type=int, default=0)
+    for mode in ("fit", "splits"):
+        modes.choices[mode].add_argument("folder", type=Path)
+    modes.add_parser("speed")
+    args = parser.parse_args()
+    if args.mode == "errors":
+        errors(args.machines, args.first)
+    elif args.mode == "fit":
+        fit(args.folder, args.machines)
+    elif args.mode == "splits":
+        splits(args.folder, args.splits)
+    else:
+        speed()
+
+
+if __name__ == "__main__":
+    main()

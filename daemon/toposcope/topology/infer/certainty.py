@@ -1,0 +1,115 @@
+"""How certain it is that a cut is a level.
+
+The pairs that join just below a cut and those that join just above it are its two *bands*, bounded by the
+neighbouring levels. The cut is a level if the bands lie apart: apart compared with how wide they are
+themselves. On a mesh the step from a neighbour to the next one is no larger than the steps after it, so
+nothing stands out, however many CPUs there are; behind sockets and caches it does, whatever the latencies.
+All numbers are ratios; no nanosecond is compared with anything.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from toposcope.topology.infer.cuts import Cut
+from toposcope.topology.infer.linkage import Rows
+
+# Share of a band's pairs at either end that may be outliers (preempted samples) without widening it.
+OUTLIER_SHARE: Final = 0.04
+FEW_PAIRS: Final = 6
+# Measuring twice never gives the same number twice; narrower bands than this are not believed.
+NARROWEST_BAND: Final = 0.08
+# To invent a level is worse than to miss one.
+LEAST_CERTAINTY: Final = 0.9
+# Fitted to generated machines by `bench/bench_infer.py --fit`; see docs/infer.md.
+OFFSET, PER_SEPARATION, PER_STEP = -3.4, 2.7, 13.2
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A cut, the gap between its bands compared with their width, and the certainty that it is a level (0-1).
+
+    `near_ns` is the median latency of the pairs that join at this level.
+    """
+
+    cut: Cut
+    separation: float
+    certainty: float
+    near_ns: float | None
+
+
+def choose(cuts: Sequence[Cut], logs: Rows, grain_ns: float = 0.0) -> tuple[list[Judged], list[Judged]]:
+    """(levels narrow to wide, cuts that were given up): all cuts that are rather levels than not.
+
+    The least certain cut goes first; then its two bands are one, and its neighbours are judged anew.
+    `grain_ns` is the step in which the clock counts (0: fine); values one step apart may be the same one.
+    """
+    left = list(cuts)
+    bands = _bands(left, logs)
+    given_up: list[Judged] = []
+    while True:
+        judged = [_judged(cut, bands[index], bands[index + 1], grain_ns) for index, cut in enumerate(left)]
+        worst = min(range(len(judged)), key=lambda index: judged[index].certainty, default=None)
+        if worst is None or judged[worst].certainty >= LEAST_CERTAINTY:
+            return judged, given_up
+        given_up.append(judged[worst])
+        del left[worst]
+        bands[worst : worst + 2] = [sorted(bands[worst] + bands[worst + 1])]
+
+
+def judge(cuts: Sequence[Cut], logs: Rows, grain_ns: float = 0.0) -> list[Judged]:
+    """All cuts in place: each one's bands end at its neighbours. (`choose` starts from here.)"""
+    bands = _bands(cuts, logs)
+    return [_judged(cut, bands[index], bands[index + 1], grain_ns) for index, cut in enumerate(cuts)]
+
+
+def certainty(separation: float, step: float) -> float:
+    """The share of cuts with these two numbers that were levels, among generated machines (docs/infer.md)."""
+    score = OFFSET + PER_SEPARATION * separation + PER_STEP * step
+    return 1 / (1 + math.exp(-max(-40.0, min(40.0, score))))
+
+
+def _bands(cuts: Sequence[Cut], logs: Rows) -> list[list[float]]:
+    """The log latencies of all pairs, ascending, by the number of cuts at which the two are strangers."""
+    bands: list[list[float]] = [[] for _ in range(len(cuts) + 1)]
+    # Wide to narrow: most pairs are strangers at the widest cut, so one comparison places them.
+    columns = [cut.labels for cut in reversed(cuts)]
+    last = len(cuts)
+    for i, row in enumerate(logs):
+        own = [labels[i] for labels in columns]
+        for j in range(i):
+            log = row[j]
+            if log is None:
+                continue
+            depth = 0
+            while depth < last and columns[depth][j] == own[depth]:
+                depth += 1
+            bands[last - depth].append(log)
+    for band in bands:
+        band.sort()
+    return bands
+
+
+def _judged(cut: Cut, near: list[float], far: list[float], grain_ns: float) -> Judged:
+    if not near or not far:
+        return Judged(cut, 0.0, 0.0, None)
+    near_low, near_high = _edges(near, _spare(near), _spare(near))
+    # A few odd pairs among many strangers are more than a few beside a handful of mates.
+    far_low, far_high = _edges(far, min(_spare(far), _spare(near)), _spare(far))
+    width = (near_high - near_low + far_high - far_low) / 2 + NARROWEST_BAND
+    one_grain = math.log1p(grain_ns / math.exp(near_high))
+    separation = (far_low - near_high) / (width + one_grain)
+    return Judged(cut, separation, certainty(separation, cut.step), math.exp(near[len(near) // 2]))
+
+
+def _spare(band: list[float]) -> int:
+    """How many pairs at one end may be outliers; a handful is too few to call one of them that."""
+    return int(len(band) * OUTLIER_SHARE) + 1 if len(band) >= FEW_PAIRS else 0
+
+
+def _edges(band: list[float], spare_low: int, spare_high: int) -> tuple[float, float]:
+    """Where a band begins and ends, outliers left out."""
+    return band[spare_low], band[-1 - spare_high]

@@ -1,0 +1,129 @@
+"""Cuts through the tree of joins that may be levels: partitions of the machine with a step above them.
+
+A cut between two successive joins is a partition of the CPUs. Most cuts are none of the machine's levels: a
+pair joined late, a few odd CPUs joined last. What is left here is worth judging (`certainty`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Final
+
+from toposcope.topology.infer.linkage import Join
+
+Labels = tuple[int, ...]
+
+# A smaller step is not worth acting upon, however certain it is: it is left out without being judged.
+MIN_STEP_RATIO: Final = 1.12
+MAX_CANDIDATES: Final = 16
+# The share of CPUs that have to change company from one level to the next; below it, two cuts are variants of
+# one level (a pair that joined late), or the first one is a handful of odd pairs.
+MIN_MOVED_SHARE: Final = 0.2
+MIN_FIRST_MOVED_SHARE: Final = 0.07
+# A group that joined late is at most so many times as large as the groups that had formed before.
+LATE_GROWTH: Final = 1.5
+HOME_SHARE: Final = (0.5, 0.75)
+# A group so many times as large as the next one stands for itself, even if small ones form beside it.
+DOMINANCE: Final = 3
+
+
+@dataclass(frozen=True)
+class Cut:
+    """The partition after a number of joins; `step` is the rise in log latency to the next join.
+
+    `alone`: just one group grew since the next narrower cut, or one far more than all others.
+    `covers_machine` is false where that group is not one half of the machine: such a cut bounds its
+    neighbours but tells nothing about the other CPUs.
+    """
+
+    step: float
+    labels: Labels
+    alone: bool = False
+    covers_machine: bool = True
+
+
+def candidate_cuts(joins: Sequence[Join], count: int) -> list[Cut]:
+    """The cuts worth judging, narrow to wide: those with the largest steps, variants and oddities dropped."""
+    rises = enumerate(pairwise(joins), 1)
+    steps = [(after.height - before.height, index) for index, (before, after) in rises]
+    large = sorted(step for step in steps if step[0] >= math.log(MIN_STEP_RATIO))[-MAX_CANDIDATES:]
+    step_after = {index: step for step, index in large}
+    members = {cpu: [cpu] for cpu in range(count)}
+    labels = list(range(count))
+    cuts = []
+    for index, join in enumerate(joins, 1):
+        moved = members.pop(join.other)
+        members[join.into] += moved
+        for cpu in moved:
+            labels[cpu] = join.into
+        if index in step_after:
+            cuts.append(Cut(step_after[index], tuple(labels)))
+    return _plausible(cuts, count)
+
+
+def _plausible(cuts: list[Cut], count: int) -> list[Cut]:
+    """Drop variants of one level and cuts that are no partition of the machine."""
+    kept: list[Cut] = []
+    singles = tuple(range(count))
+    for cut in cuts:
+        while kept and _completes(kept[-1], cut, finer=kept[-2].labels if len(kept) > 1 else singles):
+            kept.pop()
+        finer = next((other.labels for other in reversed(kept) if other.covers_machine), singles)
+        moved = _moved_share(finer, cut.labels)
+        form = _form(finer, cut)
+        least = MIN_MOVED_SHARE if form.covers_machine and finer is not singles else MIN_FIRST_MOVED_SHARE
+        if moved >= least:
+            kept.append(form)
+    return kept
+
+
+def _completes(narrow: Cut, wide: Cut, finer: Labels) -> bool:
+    """Are two cuts one level, of which the narrower one lacks some groups that are slower inside?
+
+    Either a few pairs joined late, or whole groups did, while those that had formed before stayed as they
+    were. Not so if the wider cut goes too far: it made one group much larger than the others, or its step is
+    small beside the narrower one's.
+    """
+    before, after, base = Counter(narrow.labels), Counter(wide.labels), Counter(finer)
+    grown = {label: size for label, size in after.items() if before[label] != size}
+    if max(grown.values()) > LATE_GROWTH * max(before.values()):
+        return False
+    if _moved_share(narrow.labels, wide.labels) < MIN_MOVED_SHARE:
+        return wide.step >= narrow.step / 2
+    moves = zip(narrow.labels, wide.labels, strict=True)
+    formed_before = any(before[old] != base[old] for old, label in moves if label in grown)
+    return not formed_before and wide.step >= narrow.step
+
+
+def _form(finer: Labels, cut: Cut) -> Cut:
+    """The cut, with what it is: do two groups or more grow, or one that may be the home of the shared line?
+
+    A group that grows alone leaves the rest as it was, ungrouped. Only where it holds one half of the
+    machine (up to three quarters, where some CPUs are not in the matrix) is it taken for the socket that held
+    the line, beside another one of which nothing can be seen.
+    """
+    parts: dict[int, set[int]] = {}
+    for fine, wide in zip(finer, cut.labels, strict=True):
+        parts.setdefault(wide, set()).add(fine)
+    grown = [wide for wide, fine in parts.items() if len(fine) > 1]
+    size = Counter(cut.labels)
+    (largest, most), *others = size.most_common(2)
+    dominant = not others or most > DOMINANCE * others[0][1]
+    if len(grown) > 1 and not dominant:
+        return cut
+    if len(grown) == 1 and min(size.values()) > 1 and len(parts[grown[0]]) == size[grown[0]]:
+        return cut  # it took up the last single CPUs, beside groups that had formed before (E cores)
+    share = size[largest if dominant else grown[0]] / len(cut.labels)
+    return replace(cut, alone=True, covers_machine=HOME_SHARE[0] <= share <= HOME_SHARE[1])
+
+
+def _moved_share(finer: Labels, labels: Labels) -> float:
+    """The share of CPUs that get into a group which another part of it brought most CPUs to."""
+    stay: dict[int, int] = {}
+    for (_, wide), number in Counter(zip(finer, labels, strict=True)).items():
+        stay[wide] = max(number, stay.get(wide, 0))
+    return 1 - sum(stay.values()) / len(labels)

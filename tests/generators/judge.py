@@ -1,0 +1,31 @@
+"""Right or wrong: the published scoring's rules, applied to one of our own samples."""
+
+from __future__ import annotations
+
+from generators.measured import Groups, Sample
+from toposcope.topology.infer import Inference
+
+
+def faults(inference: Inference, truth: Sample) -> list[str]:
+    """Every reason why the answer is wrong; empty when it is right.
+
+    Where only optional levels exist, an answer `structured` with nothing but these is right as well.
+    """
+    found: dict[Groups, str] = {
+        frozenset(map(frozenset, level.groups)): level.name for level in inference.levels
+    }
+    known = {*truth.required.values(), *truth.optional.values()}
+    wrong = [f"level {name} is not in the truth ({len(groups)} groups)" for groups, name in found.items()
+             if groups not in known]  # fmt: skip
+    if inference.verdict == "structured":
+        wrong += [f"required level {name} ({len(groups)} groups) not found"
+                  for name, groups in truth.required.items()
+                  if groups not in found and truth.optional.get(name.removeprefix("home_")) not in found]  # fmt: skip
+        hedged = "unusable" not in truth.verdicts and truth.optional and found and not wrong
+    else:
+        hedged = False
+    if inference.verdict not in truth.verdicts and not hedged:
+        wrong.append(f"verdict {inference.verdict}, expected {' or '.join(sorted(truth.verdicts))}")
+    if inference.verdict != "structured" and not inference.reasons:
+        wrong.append("no reason")
+    return wrong

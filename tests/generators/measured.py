@@ -1,0 +1,190 @@
+"""From an ideal machine to a matrix as somebody's tool would have written it, and to what may be asked of it.
+
+What is required follows the rule of the published set: a true partition is *required* if no CPU has a stranger
+as near as its farthest mate and the 1st percentile of strangers is at least 1.25 times the 99th of mates; else
+it is *optional*. This is computed from the measured values before they are spoilt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import pairwise
+from random import Random
+
+from generators.shapes import FAMILIES, Labels, Shape
+from toposcope.matrix import Matrix
+
+Groups = frozenset[frozenset[int]]
+REQUIRED_RATIO = 1.25
+FLAT_RATIO = 1.2
+
+
+@dataclass(frozen=True)
+class Noise:
+    """How it was measured. Ratios are standard deviations or shares."""
+
+    pair_ratio: float
+    cpu_ratio: float
+    heavy_tails: bool
+    clock_ratio: float  # the clock's grain as a share of the nearest latency; 0 = fine
+    form: str  # lower | upper | full
+    slow_share: float
+    missing_share: float
+    zero_cells: int
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A matrix and what `infer` should say of it."""
+
+    name: str
+    shape: Shape
+    noise: Noise
+    matrix: Matrix
+    required: dict[str, Groups]
+    optional: dict[str, Groups]
+    verdicts: frozenset[str]
+
+
+def draw_noise(rng: Random) -> Noise:
+    """A way of measuring: mostly decent, now and then poor."""
+    return Noise(
+        pair_ratio=rng.choice((0.003, 0.01, 0.02, 0.04)),
+        cpu_ratio=rng.choice((0.0, 0.0, 0.01, 0.03)),
+        heavy_tails=rng.random() < 0.25,
+        clock_ratio=rng.choice((0.0, 0.0, 0.0, 0.0, 0.1, 0.25)),
+        form=rng.choice(("lower", "lower", "upper", "full")),
+        slow_share=rng.choice((0.0, 0.01)),
+        missing_share=rng.choice((0.0, 0.02)),
+        zero_cells=rng.choice((0,) * 30 + (1,)),
+    )
+
+
+def sample(seed: int, max_cpus: int | None = None) -> Sample:
+    """The machine number `seed`: the same one each time. Most have up to 128 CPUs, one in 100 up to 1,024."""
+    rng = Random(f"toposcope machine {seed}")
+    max_cpus = max_cpus or rng.choices((128, 512, 1024), (95, 4, 1))[0]
+    family = rng.choice(("nested", "nested", "nested", "mesh", *FAMILIES))
+    return measure(FAMILIES[family](rng, max_cpus), draw_noise(rng), rng, name=f"{family}-{seed}")
+
+
+def measure(shape: Shape, noise: Noise, rng: Random, *, name: str) -> Sample:
+    """Measure `shape` once: noise, quantisation, spoilt pairs, shuffled ids with holes, one or both triangles."""
+    values = _noisy(shape, noise, rng)
+    truths = {label: _groups(labels) for label, labels in _truths(shape).items()}
+    required = {label for label, groups in truths.items() if _is_required(values, groups)}
+    verdicts = _verdicts(values, bool(required), noise.zero_cells)
+    small = {frozenset(pair) for label in required for group in truths[label] if len(group) < 4
+             for pair in pairwise(sorted(group) + sorted(group))}  # fmt: skip
+    cells = _spoilt(values, noise, rng, small)
+    count = shape.cpu_count
+    ids = rng.sample(range(0, 3 * count, rng.choice((1, 3))), count)
+    order = sorted(range(count), key=ids.__getitem__)
+    matrix = Matrix(tuple(ids[i] for i in order), tuple(tuple(cells[i][j] for j in order) for i in order))
+
+    def renamed(chosen: Iterable[str]) -> dict[str, Groups]:
+        return {label: frozenset(frozenset(ids[i] for i in g) for g in truths[label]) for label in chosen}
+
+    return Sample(name, shape, noise, matrix, renamed(sorted(required)),
+                  renamed(sorted(set(truths) - required)), verdicts)  # fmt: skip
+
+
+def _noisy(shape: Shape, noise: Noise, rng: Random) -> list[list[float]]:
+    count = shape.cpu_count
+    speed = [rng.gauss(1, noise.cpu_ratio) for _ in range(count)]
+    scale = rng.choice((0.4, 1.0, 1.0, 2.7))
+    nearest = min(value for i, row in enumerate(shape.latency_ns) for value in row[:i]) if count > 1 else 1.0
+    grain = nearest * scale * noise.clock_ratio
+    values = [[0.0] * count for _ in range(count)]
+    for i in range(count):
+        for j in range(count):
+            if i == j:
+                continue
+            luck = rng.gauss(0, 1) / (max(0.3, rng.random()) if noise.heavy_tails else 1)
+            value = shape.latency_ns[i][j] * scale * speed[i] * speed[j] * max(0.5, 1 + noise.pair_ratio * luck)
+            values[i][j] = max(grain, round(value / grain) * grain) if grain else value
+    for i in range(count):
+        for j in range(i):
+            keep = noise.form != "full"
+            values[j][i] = values[i][j] if keep else values[j][i]
+    return values
+
+
+def _spoilt(
+    values: list[list[float]], noise: Noise, rng: Random, kept: set[frozenset[int]]
+) -> list[list[float | None]]:
+    count = len(values)
+    cells: list[list[float | None]] = [[None] * count for _ in range(count)]
+    for i in range(count):
+        for j in range(i):
+            luck = 1.0 if frozenset((i, j)) in kept else rng.random()
+            if luck < noise.missing_share:
+                continue
+            slow = luck < noise.missing_share + noise.slow_share
+            factor = rng.uniform(1.3, 3) if slow else 1.0
+            if noise.form in ("lower", "full"):
+                cells[i][j] = values[i][j] * factor
+            if noise.form in ("upper", "full"):
+                cells[j][i] = values[j][i] * factor
+    measured = [(i, j) for i in range(count) for j in range(count) if cells[i][j] is not None]
+    for i, j in rng.sample(measured, min(noise.zero_cells, len(measured))):
+        cells[i][j] = 0.0
+    return cells
+
+
+def _truths(shape: Shape) -> dict[str, Labels]:
+    truths = dict(shape.levels)
+    if shape.home is not None:
+        name, home = shape.home
+        closer = shape.levels[-2][1]
+        wide = truths[name]
+        if 2 * wide.count(home) >= len(wide):
+            truths[f"home_{name}"] = tuple(-1 if wide[i] == home else closer[i] for i in range(len(wide)))
+    return truths
+
+
+def _groups(labels: Labels) -> Groups:
+    members: dict[int, set[int]] = {}
+    for cpu, label in enumerate(labels):
+        members.setdefault(label, set()).add(cpu)
+    return frozenset(map(frozenset, members.values()))
+
+
+def _is_required(values: list[list[float]], groups: Groups) -> bool:
+    label = {cpu: index for index, group in enumerate(groups) for cpu in group}
+    mates, strangers = [], []
+    for i in range(len(values)):
+        near = [_both(values, i, j) for j in label if j != i and label[i] == label[j]]
+        far = [_both(values, i, j) for j in label if label[i] != label[j]]
+        if near and far and max(near) >= min(far):
+            return False
+        mates += near
+        strangers += far
+    if not mates or not strangers:
+        return False
+    return _quantile(strangers, 0.01) >= REQUIRED_RATIO * _quantile(mates, 0.99)
+
+
+def _verdicts(values: list[list[float]], structured: bool, zero_cells: int) -> frozenset[str]:
+    if zero_cells:
+        return frozenset({"unusable"})
+    if structured:
+        return frozenset({"structured"})
+    pairs = [_both(values, i, j) for i in range(len(values)) for j in range(i)]
+    ratio = _quantile(pairs, 0.95) / _quantile(pairs, 0.05)
+    if abs(ratio / FLAT_RATIO - 1) < 0.05:
+        return frozenset({"flat", "continuum"})
+    return frozenset({"flat" if ratio <= FLAT_RATIO else "continuum"})
+
+
+def _both(values: list[list[float]], i: int, j: int) -> float:
+    return (values[i][j] + values[j][i]) / 2
+
+
+def _quantile(values: list[float], share: float) -> float:
+    ordered = sorted(values)
+    position = share * (len(ordered) - 1)
+    low = int(position)
+    high = min(low + 1, len(ordered) - 1)
+    return ordered[low] + (ordered[high] - ordered[low]) * (position - low)
