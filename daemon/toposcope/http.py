@@ -21,8 +21,9 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import toposcope_probes
+from toposcope import claims, metrics, results
 from toposcope import matrix as matrices
-from toposcope import metrics, results
+from toposcope import report as reports
 from toposcope.errors import ToposcopeError, UsageError
 from toposcope.topology.document import to_document
 from toposcope.view import View
@@ -71,6 +72,7 @@ class Api:
             Route("/api/v1/results", self._get_results),
             Route("/api/v1/results/{result_id:path}", self._get_result),
             Route("/api/v1/matrix/{probe}", self._get_matrix),
+            Route("/api/v1/report", self._get_report),
             Route("/api/v1/status", self._get_status),
             Route("/api/v1/events", self._get_events),
         ]
@@ -166,12 +168,20 @@ class Api:
         }
         return json_response(request, self._labelled(document))
 
+    async def _get_report(self, request: Request) -> Response:
+        visited = [(result.identity, self._view.visits(result.identity.id)) for result in self._view.results]
+        found = reports.judged(visited, self._view.machine)
+        measured = reports.is_measured(claims.Series(*each) for each in visited)
+        return json_response(
+            request, self._labelled({"measured": measured, "claims": reports.to_json(found)})
+        )
+
     async def _get_status(self, request: Request) -> Response:
         status = {"placement": self._view.placement, "ready": not self._control.ready(), **self._view.status}
         return json_response(request, self._labelled(status))
 
     async def _get_events(self, request: Request) -> Response:
-        limit = _integer(request.query_params, "limit", 100, 1, _EVENTS_MAX)
+        limit = integer(request.query_params, "limit", 100, 1, _EVENTS_MAX)
         return json_response(request, self._labelled({"events": await self._control.events(limit)}))
 
     def _labelled(self, document: Mapping[str, Any]) -> dict[str, Any]:
@@ -193,11 +203,14 @@ def make_app(
     view: View,
     control: Control,
     allowed_hosts: Sequence[str],
-    lifespan_routes: Sequence[Route] = (),
+    page_routes: Sequence[Route] = (),
 ) -> Starlette:
-    """The ASGI application. `allowed_hosts` are names and addresses without a port, in lower case."""
+    """The ASGI application. `allowed_hosts` are names and addresses without a port, in lower case.
+
+    `page_routes` are the page's, which knows this module and not the other way round.
+    """
     return Starlette(
-        routes=[*Api(view, control).routes(), *lifespan_routes],
+        routes=[*Api(view, control).routes(), *page_routes],
         middleware=[Middleware(_Guard, allowed_hosts=frozenset(allowed_hosts))],
         exception_handlers={
             ApiError: _answer_api_error,
@@ -276,7 +289,8 @@ def json_response(request: Request, document: object, status: int = 200) -> Resp
     return Response(body, status, headers=headers)
 
 
-def _integer(query: Mapping[str, str], name: str, default: int, low: int, high: int) -> int:
+def integer(query: Mapping[str, str], name: str, default: int, low: int, high: int) -> int:
+    """A whole number of the query. Raises UsageError where it is none from `low` to `high`."""
     text = query.get(name)
     if text is None:
         return default

@@ -13,25 +13,23 @@ import logging
 import os
 import signal
 import socket
-import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-import toposcope_probes
 from toposcope import __version__, config, http, logs, serving, systemd
+from toposcope.choices import interpreters, measurable_cpus, probe_choices
 from toposcope.clock import Clock, SystemClock
 from toposcope.errors import ToposcopeError, UsageError
 from toposcope.measure.loop import MeasuringLoop
-from toposcope.measure.plan import ProbeChoice, plan
+from toposcope.measure.plan import plan
 from toposcope.measure.validity import WINDOW_VISITS_MAX
+from toposcope.page.handlers import Page
 from toposcope.results import Identity, Visit
 from toposcope.store import Store
-from toposcope.topology.cpulist import parse_cpulist
 from toposcope.topology.discover import discover
 from toposcope.topology.fingerprint import fingerprint
-from toposcope.topology.model import Machine
 from toposcope.topology.sysfs import Root
 from toposcope.view import View
 
@@ -122,7 +120,8 @@ class Service:
             _log.error("%s", error.message)
 
     async def _serve(self, listener: socket.socket) -> None:
-        app = http.make_app(self._view, self, serving.allowed_hosts(self._settings.web))
+        routes = Page(self._view, self, wall_s=self._clock.wall_s).routes()
+        app = http.make_app(self._view, self, serving.allowed_hosts(self._settings.web), routes)
         self._handle_signals()
         await serving.serve(app, listener, self._settings.web, self._stop, self._loops())
         _log.info("toposcope stopped")
@@ -162,8 +161,7 @@ class Service:
             raise
         self._settings = settings
         logs.set_up(settings.log)
-        self._loop.budget.ratio = settings.probes.budget_ratio
-        self._loop.saturation.ratio = settings.probes.saturation_ratio
+        self._loop.set_ratios(settings.probes.budget_ratio, settings.probes.saturation_ratio)
         self._replan()
         _log.info("configuration reloaded from %s", path)
         await self._event("config_reloaded", {})
@@ -185,6 +183,11 @@ class Service:
     async def events(self, limit: int) -> list[dict[str, Any]]:
         """The newest events, newest first."""
         return await self._in_worker(lambda: self._store.events(limit))
+
+    async def history(self, result_id: str) -> list[Visit]:
+        """All visits of a result that the store keeps singly, oldest first."""
+        fingerprint_now = self._view.fingerprint
+        return await self._in_worker(lambda: list(self._store.history(fingerprint_now, result_id)))
 
     async def _watch_topology(self) -> None:
         """Notice hotplug and cpuset changes by two cheap reads; discover anew only then."""
@@ -255,37 +258,3 @@ async def _every(interval_s: float, work: Callable[[], Any]) -> None:
 
 async def _feed_watchdog() -> None:
     systemd.notify("WATCHDOG=1")
-
-
-def probe_choices(settings: config.Config) -> list[ProbeChoice]:
-    """The probes that the daemon measures by itself, with their configured times."""
-    if not settings.probes.enabled:
-        return []
-    choices = []
-    for spec in toposcope_probes.load_all():
-        own = settings.settings_of(spec.name)
-        enabled = spec.enabled if own.enabled is None else own.enabled
-        if enabled and not spec.on_request_only:
-            choices.append(
-                ProbeChoice(spec, own.interval_s or spec.interval_s, own.max_age_s or spec.max_age_s)
-            )
-    return choices
-
-
-def measurable_cpus(machine: Machine, limits: config.ProbeLimits) -> tuple[int, ...]:
-    """The CPUs that may be measured. Raises UsageError where the configured list is wrong."""
-    usable = set(machine.usable_cpus)
-    if not limits.isolated_cpus:
-        usable -= set(machine.isolated_cpus or ())
-    if limits.cpus is not None:
-        try:
-            wanted = parse_cpulist(limits.cpus)
-        except ValueError as error:
-            raise UsageError(f"probes.cpus: {limits.cpus[:60]!r} is not a CPU list: {error}") from None
-        usable &= set(wanted)
-    return tuple(sorted(usable))
-
-
-def interpreters(settings: config.Config) -> tuple[str, ...]:
-    """The Python interpreters that are measured."""
-    return settings.runtime.interpreters or (sys.executable,)

@@ -18,7 +18,7 @@ from toposcope.measure.load import LoadMeter
 from toposcope.measure.plan import ProbeChoice, Task
 from toposcope.measure.session import Session
 from toposcope.measure.visit import Visitor
-from toposcope.results import Result, Visit
+from toposcope.results import Identity, Result, Visit
 from toposcope.store import Store
 from toposcope.topology.cpulist import format_cpulist, parse_cpulist
 from toposcope.topology.discover import discover
@@ -89,13 +89,26 @@ def measure_now(
     visits: int,
     budget_s: float | None,
 ) -> tuple[list[Result], bool]:
-    """Visit the tasks with progress on stderr; results so far, and whether Ctrl-C cut it short.
+    """Visit each task `visits` times, in turns; results so far, and whether Ctrl-C cut it short."""
+    session, interrupted = _run_session(machine, [tasks] * visits, settings, budget_s)
+    return session.results(), interrupted
 
-    Visits go to the user's own store as well, unless a daemon has it.
-    """
+
+def visit_rounds(
+    machine: Machine, rounds: Sequence[Sequence[Task]], settings: config.Config
+) -> tuple[list[tuple[Identity, Sequence[Visit]]], bool]:
+    """Visit the tasks of each round; the visits by result, and whether Ctrl-C cut it short."""
+    session, interrupted = _run_session(machine, rounds, settings, None)
+    return session.visited(), interrupted
+
+
+def _run_session(
+    machine: Machine, rounds: Sequence[Sequence[Task]], settings: config.Config, budget_s: float | None
+) -> tuple[Session, bool]:
+    """Measure with progress on stderr; visits go to the user's own store as well, unless a daemon has it."""
     clock = SystemClock()
     console = Console(stderr=True)
-    with _own_store(settings, console) as store, _progress(console, len(tasks) * visits) as advance:
+    with _own_store(settings, console) as store, _progress(console, sum(map(len, rounds))) as advance:
 
         def keep(task: Task, visit: Visit) -> None:
             advance(task.identity.id)
@@ -110,10 +123,10 @@ def measure_now(
         )
         session = Session(visitor, clock, keep)
         try:
-            asyncio.run(session.measure(tasks, visits=visits, budget_s=budget_s))
+            asyncio.run(session.measure(rounds, budget_s=budget_s))
         except KeyboardInterrupt:
-            return session.results(), True
-    return session.results(), False
+            return session, True
+    return session, False
 
 
 @contextlib.contextmanager

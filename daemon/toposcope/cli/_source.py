@@ -42,6 +42,20 @@ def config_option(command: _Command) -> _Command:
     )(command)
 
 
+def replay_options(command: _Command) -> _Command:
+    """`--sysroot`, `--topology`, `--matrix`: speak of that machine, and measure nothing."""
+    for name, parameter, metavar, help_text in (
+        ("--matrix", "matrix_file", "FILE", "Replay this matrix (CSV)."),
+        ("--topology", "topology_file", "FILE", "Replay the machine of a `topology --format json` file."),
+        ("--sysroot", "sysroot", "DIR", "Replay the captured machine below DIR."),
+    ):
+        option = click.option(
+            name, parameter, type=click.Path(path_type=Path), metavar=metavar, help=help_text
+        )
+        command = option(command)
+    return command
+
+
 def settings_from(config_file: Path | None) -> config.Config:
     """The configuration of a file, or the defaults."""
     return config.load(config_file) if config_file else config.Config()

@@ -13,18 +13,15 @@ from toposcope import matrix as matrices
 from toposcope import results
 from toposcope.cli import _measuring, _source
 from toposcope.cli._output import format_option, print_json
-from toposcope.errors import MatrixError, StoreError, UsageError
+from toposcope.errors import StoreError, UsageError
 from toposcope.matrix import Matrix
 from toposcope.measure.plan import MATRIX_PROBE, all_pairs
 from toposcope.measure.validity import WINDOW_VISITS_MAX
 from toposcope.store import Store
 from toposcope.topology.fingerprint import fingerprint
-from toposcope.topology.load import load_machine
 from toposcope.topology.model import Machine
 from toposcope.view import View
 from toposcope_probes.contract import ProbeSpec, TargetKind
-
-_FILE_BYTES_MAX = matrices.MAX_FILE_BYTES
 
 
 @click.command()
@@ -32,11 +29,7 @@ _FILE_BYTES_MAX = matrices.MAX_FILE_BYTES
 @format_option("csv", "svg")
 @_source.url_option
 @_source.config_option
-@click.option("--sysroot", type=click.Path(path_type=Path), metavar="DIR", help="Replay a captured machine.")
-@click.option("--topology", "topology_file", type=click.Path(path_type=Path), metavar="FILE",
-              help="Replay the machine of this file.")  # fmt: skip
-@click.option("--matrix", "matrix_file", type=click.Path(path_type=Path), metavar="FILE",
-              help="Replay this matrix (CSV).")  # fmt: skip
+@_source.replay_options
 @click.option("--measure", "measure_now", is_flag=True, help="Measure every pair now, whatever is known.")
 @click.option("--cpus", metavar="LIST", help="Only these CPUs.")
 def command(
@@ -53,11 +46,8 @@ def command(
 ) -> None:
     """Show what PROBE found between each pair of CPUs, in ns one way (cacheline_cas unless named)."""
     spec = _pair_probe(probe)
-    replay = (sysroot, topology_file, matrix_file)
-    if any(replay):
-        answer = _Answer.replayed(
-            load_machine(sysroot, topology_file) if any(replay[:2]) else None, matrix_file
-        )
+    if sysroot or topology_file or matrix_file:
+        answer = _Answer.replayed(*replay.load(sysroot, topology_file, matrix_file), str(matrix_file))
     elif measure_now:
         answer = _measured(spec, config_file, cpus)
     else:
@@ -77,11 +67,11 @@ class _Answer:
         self.mode = mode
 
     @classmethod
-    def replayed(cls, machine: Machine | None, matrix_file: Path | None) -> _Answer:
+    def replayed(cls, machine: Machine, matrix: Matrix | None, source: str) -> _Answer:
         """A matrix from a file; without one, a machine has no results to show."""
-        if matrix_file is None:
+        if matrix is None:
             raise UsageError("a replayed machine has no results of its own", "add --matrix FILE.csv")
-        return cls(read_matrix(matrix_file), machine, str(matrix_file), "replay")
+        return cls(matrix, machine, source, "replay")
 
     def only(self, cpus: str) -> _Answer:
         """The part of the matrix that is about some CPUs."""
@@ -119,18 +109,6 @@ class _Answer:
             "cpus": self.matrix.cpus,
             "cells": self.matrix.cells,
         }
-
-
-def read_matrix(path: Path) -> Matrix:
-    """The matrix of a CSV file. Raises MatrixError where it can't be read."""
-    try:
-        with path.open("rb") as file:
-            content = file.read(_FILE_BYTES_MAX + 1)
-    except OSError as error:
-        raise MatrixError(f"{path}: can't be read: {error.strerror}") from error
-    if len(content) > _FILE_BYTES_MAX:
-        raise MatrixError(f"{path}: larger than {_FILE_BYTES_MAX} bytes")
-    return matrices.parse_csv(content.decode("utf-8", "replace"), name=str(path))
 
 
 def _pair_probe(name: str) -> ProbeSpec:

@@ -68,7 +68,7 @@ def _tasks(
     cpus: tuple[int, ...],
     *,
     all_of_them: bool,
-    interpreters: tuple[str, ...],
+    named: tuple[str, ...],
 ) -> list[Task]:
     tasks: list[Task] = []
     for spec in specs:
@@ -80,7 +80,7 @@ def _tasks(
                 )
             tasks += all_pairs(machine, choice, cpus)
         else:
-            tasks += plan(machine, [choice], cpus=cpus, interpreters=interpreters or (sys.executable,))
+            tasks += plan(machine, [choice], cpus=cpus, interpreters=named)
     return tasks
 
 

@@ -25,6 +25,10 @@ _log = logging.getLogger(__name__)
 # CPU time that may be spent before the first second has passed, so that first results come soon.
 _FIRST_CREDIT_S: Final = 0.5
 _SATURATION_CREDIT_S: Final = 2.0
+# Visits that are expected to take longer than this are paid from a share of the budget of their own, so
+# that the debt of one long visit (seconds of Python) keeps no short one waiting for minutes.
+_LONG_VISIT_MS: Final = 100.0
+_LONG_VISITS_SHARE: Final = 0.4
 _WAIT_S_MAX: Final = 60.0
 # After a program that can't be started or a store that can't be written, wait this long.
 _FAULT_PAUSE_S: Final = 5.0
@@ -43,8 +47,9 @@ class MeasuringLoop:
         saturation_ratio: float,
     ) -> None:
         now_s = clock.monotonic_s()
-        self.budget = Budget(budget_ratio, now_s, _FIRST_CREDIT_S)
-        self.saturation = Budget(saturation_ratio, now_s, _SATURATION_CREDIT_S)
+        self._short = Budget(budget_ratio * (1 - _LONG_VISITS_SHARE), now_s, _FIRST_CREDIT_S)
+        self._long = Budget(budget_ratio * _LONG_VISITS_SHARE, now_s)
+        self._saturation = Budget(saturation_ratio, now_s, _SATURATION_CREDIT_S)
         self.current: Task | None = None
         self.lock_waits = 0
         self._view = view
@@ -63,6 +68,13 @@ class MeasuringLoop:
         self._load.set_cpus(self._view.machine.online_cpus)
         self._changed.set()
 
+    def set_ratios(self, budget_ratio: float, saturation_ratio: float) -> None:
+        """Spend that much from now on: CPU time, and time with a memory node or cache saturated."""
+        self._short.ratio = budget_ratio * (1 - _LONG_VISITS_SHARE)
+        self._long.ratio = budget_ratio * _LONG_VISITS_SHARE
+        self._saturation.ratio = saturation_ratio
+        self._changed.set()
+
     @property
     def task_count(self) -> int:
         """How many targets and variants are visited."""
@@ -77,9 +89,13 @@ class MeasuringLoop:
             if picked is None:
                 continue
             task, overdue = picked
+            now_s = self._clock.monotonic_s()
+            if (delay_s := self._unpaid_s(task, now_s)) > 0:
+                schedule.defer(now_s, delay_s)
+                continue
             busy = self._is_busy(task)
-            if (busy and not overdue) or self._must_spare(task):
-                schedule.postpone(self._clock.monotonic_s())
+            if busy and not overdue:
+                schedule.postpone(now_s)
                 continue
             try:
                 settled = await self._visit(task, busy)
@@ -93,7 +109,7 @@ class MeasuringLoop:
         now_s = self._clock.monotonic_s()
         self._charge_own_cpu(now_s)
         due_s = self._schedule.wait_s(now_s)
-        wait_s = max(_WAIT_S_MAX if due_s is None else due_s, self.budget.wait_s(now_s))
+        wait_s = max(_WAIT_S_MAX if due_s is None else due_s, self._short.wait_s(now_s))
         if wait_s <= 0:
             return
         self._changed.clear()
@@ -106,14 +122,16 @@ class MeasuringLoop:
     def _charge_own_cpu(self, now_s: float) -> None:
         """The daemon's own work (scrapes, store, this loop) counts as well as its kernels'."""
         used_s = time.process_time()
-        self.budget.charge(used_s - self._own_cpu_s, now_s)
+        self._short.charge(used_s - self._own_cpu_s, now_s)
         self._own_cpu_s = used_s
 
     def _is_busy(self, task: Task) -> bool:
         return any(self._load.busy_ratio(cpu) > BUSY_RATIO for cpu in task.identity.target.cpus)
 
-    def _must_spare(self, task: Task) -> bool:
-        return task.spec.saturates and self.saturation.wait_s(self._clock.monotonic_s()) > 0
+    def _unpaid_s(self, task: Task, now_s: float) -> float:
+        """Seconds until the budgets that only some tasks need allow this one."""
+        saturation_s = self._saturation.wait_s(now_s) if task.spec.saturates else 0.0
+        return max(saturation_s, self._long.wait_s(now_s) if _is_long(task) else 0.0)
 
     async def _visit(self, task: Task, busy: bool) -> bool:
         """Visit, commit, show; true where more visits in a row would tell nothing new."""
@@ -140,9 +158,9 @@ class MeasuringLoop:
 
     def _charge(self, task: Task, surveyed: Surveyed) -> None:
         now_s = self._clock.monotonic_s()
-        self.budget.charge(surveyed.cpu_s, now_s)
+        (self._long if _is_long(task) else self._short).charge(surveyed.cpu_s, now_s)
         if task.spec.saturates:
-            self.saturation.charge(surveyed.visit.duration_s, now_s)
+            self._saturation.charge(surveyed.visit.duration_s, now_s)
 
     def _count_lock_wait(self) -> None:
         self.lock_waits += 1
@@ -156,18 +174,22 @@ class MeasuringLoop:
             "tasks": self.task_count,
             "lock_waits": self.lock_waits,
             "budget": {
-                "cpu": {
-                    "ratio": self.budget.ratio,
-                    "spent_s": self.budget.spent_s,
-                    "balance_s": self.budget.balance_s(now_s),
-                },
-                "saturation": {
-                    "ratio": self.saturation.ratio,
-                    "spent_s": self.saturation.spent_s,
-                    "balance_s": self.saturation.balance_s(now_s),
-                },
+                "cpu": _about(now_s, self._short, self._long),
+                "saturation": _about(now_s, self._saturation),
             },
         }
+
+
+def _is_long(task: Task) -> bool:
+    return task.spec.visit_ms > _LONG_VISIT_MS
+
+
+def _about(now_s: float, *budgets: Budget) -> dict[str, float]:
+    return {
+        "ratio": sum(budget.ratio for budget in budgets),
+        "spent_s": sum(budget.spent_s for budget in budgets),
+        "balance_s": sum(budget.balance_s(now_s) for budget in budgets),
+    }
 
 
 def _log_change(before: Result | None, result: Result) -> None:

@@ -19,6 +19,8 @@ from toposcope.measure.plan import Task
 BURST_VISITS: Final = 10
 BURST_INTERVAL_S: Final = 3.0
 _TIER_HEAD_START_S: Final = 30.0
+# Longer visits than this come once an interval from the start: a burst of them would cost minutes.
+_BURST_VISIT_MS_MAX: Final = 50.0
 # A task whose CPUs are busy comes back after this long.
 POSTPONE_S: Final = 5.0
 
@@ -48,6 +50,8 @@ class Schedule:
         self._orders = 0
         for task in tasks:
             entry = _Entry(task, now_s)
+            if task.spec.visit_ms > _BURST_VISIT_MS_MAX:
+                entry.visits = BURST_VISITS
             if task.identity.id in visited:
                 entry.visits = BURST_VISITS
                 entry.due_s = now_s + _phase(task) * task.choice.interval_s
@@ -99,6 +103,11 @@ class Schedule:
             entry.postponed_since_s = now_s
         entry.due_s = now_s + (POSTPONE_S if entry.visits else 0.5)
         self._push(entry)
+
+    def defer(self, now_s: float, delay_s: float) -> None:
+        """The task last given out was not visited since its budget is spent for the next `delay_s`."""
+        self._current.due_s = now_s + delay_s
+        self._push(self._current)
 
     def _push(self, entry: _Entry) -> None:
         self._orders += 1

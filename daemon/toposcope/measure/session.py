@@ -10,7 +10,7 @@ from toposcope.clock import Clock
 from toposcope.measure.plan import Task
 from toposcope.measure.validity import judge_result
 from toposcope.measure.visit import Surveyed, Visitor
-from toposcope.results import Result, Visit
+from toposcope.results import Identity, Result, Visit
 from toposcope_probes.contract import Program, TargetKind
 
 # Pairs that one process measures: a start costs a third of a pair, a crash costs at most this many.
@@ -29,10 +29,10 @@ class Session:
         self._tasks: dict[str, Task] = {}
         self._visits: dict[str, list[Visit]] = {}
 
-    async def measure(self, tasks: Sequence[Task], *, visits: int, budget_s: float | None) -> None:
-        """Visit every task `visits` times, round by round; stop early once `budget_s` has passed."""
+    async def measure(self, rounds: Sequence[Sequence[Task]], *, budget_s: float | None = None) -> None:
+        """Visit the tasks of every round in turn; start nothing more once `budget_s` has passed."""
         begin_s = self._clock.monotonic_s()
-        for _ in range(visits):
+        for tasks in rounds:
             for together in batches(tasks):
                 if budget_s is not None and self._clock.monotonic_s() - begin_s >= budget_s:
                     return
@@ -50,6 +50,10 @@ class Session:
         self._tasks[task.identity.id] = task
         self._visits.setdefault(task.identity.id, []).append(surveyed.visit)
         self._on_visit(task, surveyed.visit)
+
+    def visited(self) -> list[tuple[Identity, Sequence[Visit]]]:
+        """Every visit so far, by result."""
+        return [(task.identity, self._visits[result_id]) for result_id, task in self._tasks.items()]
 
     def results(self) -> list[Result]:
         """A result for every task visited so far, in the order of the first visits."""

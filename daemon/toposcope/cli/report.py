@@ -1,0 +1,104 @@
+"""`toposcope report`: the fourteen claims about threads, processes and coroutines, on this host."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from toposcope import replay
+from toposcope import report as reports
+from toposcope.choices import interpreters
+from toposcope.cli import _measuring, _source
+from toposcope.cli._output import format_option, print_json
+from toposcope.errors import StoreError
+from toposcope.measure.validity import WINDOW_VISITS_MAX
+from toposcope.results import Identity, Visit
+from toposcope.store import Store
+from toposcope.topology.fingerprint import fingerprint
+
+_Visited = list[tuple[Identity, Sequence[Visit]]]
+
+
+@click.command()
+@format_option("html", "svg")
+@_source.url_option
+@_source.config_option
+@_source.replay_options
+@click.option("--measure", "measure_now", is_flag=True, help="Measure now, whatever is known.")
+def command(
+    *,
+    output_format: str,
+    url: str | None,
+    config_file: Path | None,
+    sysroot: Path | None,
+    topology_file: Path | None,
+    matrix_file: Path | None,
+    measure_now: bool,
+) -> None:
+    """Test on this host what people say about threads, processes, coroutines and packages.
+
+    Asks the daemon, or the own store, where they know all that the claims rest on; else it measures, which
+    takes two to three minutes.
+    """
+    document: list[dict[str, Any]] | None = None
+    source, mode = "measurement", "live"
+    if sysroot or topology_file or matrix_file:
+        machine, _ = replay.load(sysroot, topology_file, matrix_file)
+        document, source, mode = reports.to_json(reports.judged([], machine)), "replay", "replay"
+    elif not measure_now:
+        document, source = _known(url, config_file)
+    if document is None:
+        document, interrupted = _measured(config_file)
+        if interrupted:
+            click.echo("interrupted: the claims rest on what was measured until then", err=True)
+            sys.exit(130)
+    _show(document, output_format, source, mode)
+
+
+def _known(url: str | None, config_file: Path | None) -> tuple[list[dict[str, Any]] | None, str]:
+    daemon = _source.find_daemon(url)
+    if daemon is not None:
+        answer = daemon.get("/api/v1/report")
+        if url or answer["measured"]:
+            return answer["claims"], daemon.url
+        return None, "measurement"
+    directory = _source.own_store(_source.settings_from(config_file))
+    machine = _measuring.this_machine()
+    try:
+        with Store(directory, writer=False) as store:
+            stored = store.results(fingerprint(machine), WINDOW_VISITS_MAX)
+            visited: _Visited = [(identity, visits) for identity, _, visits in stored]
+    except StoreError:
+        return None, "measurement"
+    if not reports.is_measured(visited):
+        return None, "measurement"
+    return reports.to_json(reports.judged(visited, machine)), str(directory)
+
+
+def _measured(config_file: Path | None) -> tuple[list[dict[str, Any]], bool]:
+    settings = _source.settings_from(config_file)
+    machine = _measuring.this_machine()
+    cpus = _measuring.choose_cpus(machine, None)
+    turns = list(reports.rounds(machine, cpus=cpus, interpreters=interpreters(settings)))
+    click.echo(f"measuring {sum(map(len, turns))} visits", err=True)
+    visited, interrupted = _measuring.visit_rounds(machine, turns, settings)
+    return reports.to_json(reports.judged(visited, machine)), interrupted
+
+
+def _show(document: list[dict[str, Any]], output_format: str, source: str, mode: str) -> None:
+    if output_format == "json":
+        print_json(document)
+    elif output_format in ("html", "svg"):
+        from toposcope.page import report as pages
+
+        render = pages.report_html if output_format == "html" else pages.report_svg
+        click.echo(render(document, source=source, mode=mode), nl=False)
+    else:
+        from toposcope.render.report_text import print_report
+
+        print_report(document)
+        click.echo(f"source: {source}; mode: {mode}")
