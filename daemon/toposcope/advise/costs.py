@@ -1,0 +1,133 @@
+"""What each pair of usable CPUs costs, from the evidence: measured, completed from a sample, or only declared."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from operator import itemgetter
+from typing import Final, Literal
+
+from toposcope.advise.facts import Evidence
+from toposcope.advise.layout import Layout, layout_of
+from toposcope.advise.smooth import smoothed
+from toposcope.matrix import Matrix
+
+Basis = Literal["measured", "sampled", "declared"]
+
+ASSUMED_ERROR_RATIO: Final = 0.03  # of one value, where nothing tells it
+_ERROR_PAIRS: Final = 20_000  # both directions of so many pairs are enough to tell the error
+_OptionalRow = Sequence[float | None]
+
+
+@dataclass(frozen=True)
+class PairCosts:
+    """`rows[i][j]`: ns between positions i and j of `layout` (ranks of levels where the basis is declared).
+
+    `measured_ratio` is the share of pairs that were measured; `unmeasured_relations` those without any;
+    `unusable_pairs` counts values of zero or less, which only a clock too coarse can give.
+    """
+
+    layout: Layout
+    rows: Sequence[Sequence[float]]
+    basis: Basis
+    measured_ratio: float
+    error_ratio: float
+    error_is_known: bool
+    unmeasured_relations: tuple[str, ...] = ()
+    unusable_pairs: int = 0
+
+
+def pair_costs(evidence: Evidence, cpus: Sequence[int]) -> PairCosts:
+    """The costs between `cpus` (ascending ids)."""
+    layout = layout_of(evidence.machine, cpus)
+    known, unusable = _known_rows(evidence.matrix, cpus)
+    missing = sum(row.count(None) for row in known) - len(cpus)  # the diagonal is never measured
+    error = evidence.matrix_error_ratio
+    if error is None:
+        error = _error_of_directions(evidence.matrix)
+    total = len(cpus) * (len(cpus) - 1)
+    if total and not missing:
+        rows = [[*row[:index], 0.0, *row[index + 1 :]] for index, row in enumerate(known)]
+        return PairCosts(layout, rows, "measured", 1.0, *_or_assumed(error), unusable_pairs=unusable)
+    pairs = [(a, b, ns) for a, row in enumerate(known) for b, ns in enumerate(row[:a]) if ns is not None]
+    return PairCosts(
+        layout,
+        smoothed(layout, pairs),
+        "sampled" if pairs else "declared",
+        2 * len(pairs) / total if total else 0.0,
+        *_or_assumed(error),
+        unmeasured_relations=_unmeasured(layout, pairs) if pairs else (),
+        unusable_pairs=unusable,
+    )
+
+
+def _or_assumed(error_ratio: float | None) -> tuple[float, bool]:
+    return (ASSUMED_ERROR_RATIO, False) if error_ratio is None else (error_ratio, True)
+
+
+def _known_rows(matrix: Matrix | None, cpus: Sequence[int]) -> tuple[list[_OptionalRow], int]:
+    """Rows in the order of `cpus`, both directions averaged, and how many values were not positive."""
+    if matrix is None:
+        return [(None,) * len(cpus) for _ in cpus], 0
+    rows = [_means(index, *both) for index, both in enumerate(zip(matrix.cells, _columns(matrix), strict=True))]
+    if tuple(cpus) != matrix.cpus:
+        rows = _selected(rows, matrix.cpus, cpus)
+    unusable = 0
+    for index, row in enumerate(rows):
+        values = row if None not in row else [ns for ns in row if ns is not None]
+        if values and min(values) <= 0:
+            rows[index] = [ns if ns is not None and ns > 0 else None for ns in row]
+            unusable += rows[index].count(None) - row.count(None)
+    return rows, unusable // 2
+
+
+def _columns(matrix: Matrix) -> list[_OptionalRow]:
+    return list(zip(*matrix.cells, strict=True))
+
+
+def _means(index: int, there: _OptionalRow, back: _OptionalRow) -> _OptionalRow:
+    """Row `index`; the two usual cases, one triangle or both complete, avoid looking at each cell."""
+    before, behind = there[:index], there[index + 1 :]
+    if None not in before and behind.count(None) == len(behind):
+        return (*before, None, *back[index + 1 :])
+    return [b if a is None else a if b is None else (a + b) / 2 for a, b in zip(there, back, strict=True)]
+
+
+def _selected(
+    rows: Sequence[_OptionalRow], have: Sequence[int], cpus: Sequence[int]
+) -> list[_OptionalRow]:
+    position = {cpu: index for index, cpu in enumerate(have)}
+    absent = len(have)
+    indices = [position.get(cpu, absent) for cpu in cpus]
+    pick = itemgetter(*indices, absent)
+    empty: _OptionalRow = (None,) * (absent + 1)
+    return [pick((*rows[index], None) if index < absent else empty)[:-1] for index in indices]
+
+
+def _error_of_directions(matrix: Matrix | None) -> float | None:
+    """The relative error of a pair's mean, from how its two directions differ; None without both.
+
+    1.4826 · median makes a robust standard deviation; half of the difference is the error of the mean.
+    """
+    if matrix is None:
+        return None
+    differences = []
+    for index, (row, column) in enumerate(zip(matrix.cells, _columns(matrix), strict=True)):
+        both = zip(row[:index], column[:index], strict=True)
+        differences += [abs(a - b) / (a + b) for a, b in both if a is not None and b is not None and a + b > 0]
+        if len(differences) > _ERROR_PAIRS:
+            break
+    return 1.4826 * statistics.median(differences) if differences else None
+
+
+def _unmeasured(layout: Layout, pairs: Sequence[tuple[int, int, float]]) -> tuple[str, ...]:
+    """Levels that hold two CPUs but of which no pair was measured."""
+    seen = {layout.relation(a, b) for a, b, _ in pairs}
+    sizes = [len(set(level.labels)) for level in layout.levels]
+    finer = [len(layout.cpus), *sizes]
+    there = {index for index, (inner, outer) in enumerate(pairwise(finer)) if outer < inner}
+    if sizes and sizes[-1] > 1:
+        there.add(len(layout.levels))
+    return tuple(layout.relation_name(relation) for relation in sorted(there - seen))

@@ -1,0 +1,90 @@
+"""Threads, processes or coroutines: chosen from what the claims' measurements found here, never from belief alone.
+
+Where a claim was not tested on this host the text-book answer is given, marked as such, with low confidence.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from toposcope.advise.facts import ClaimResult, Evidence
+from toposcope.advise.request import Request
+
+Model = Literal[
+    "threads", "processes", "process_per_l3_domain", "process_per_node", "coroutines", "coroutines_plus_native",
+]  # fmt: skip
+
+_UNTESTED: Final = 0.6  # confidence in a text-book answer, relative to a measured one
+
+
+@dataclass(frozen=True, slots=True)
+class ModelChoice:
+    """The model, why, what was not measured for it, and how far to trust it (1 = measured here)."""
+
+    model: Model
+    reasons: tuple[str, ...]
+    not_measured: tuple[str, ...] = ()
+    confidence: float = 1.0
+
+
+def choose_model(request: Request, evidence: Evidence, nodes_used: int, domains_used: int) -> ModelChoice:
+    """The model for workers on so many memory nodes and cache domains."""
+    if request.runtime == "python":
+        return _for_python(request, evidence)
+    if request.bound == "io":
+        return _by_claim(evidence, "io_coroutines_beat_threads", "coroutines", "threads",
+                         "waiting for input and output")  # fmt: skip
+    if request.sharing == "isolated" and not request.communication:
+        return _for_isolated(request, evidence, nodes_used, domains_used)
+    claim = "thread_communication_faster" if request.sharing == "pipeline" else "cooperative_prefers_threads"
+    return _by_claim(evidence, claim, "threads", "processes", "work on the same data")
+
+
+def _for_isolated(request: Request, evidence: Evidence, nodes_used: int, domains_used: int) -> ModelChoice:
+    choice = _by_claim(evidence, "isolated_suits_processes", "processes", "threads", "work that shares nothing")
+    if request.bound == "memory" and 1 < nodes_used < request.workers:
+        return ModelChoice("process_per_node", (
+            *choice.reasons, f"one process on each of {nodes_used} nodes keeps every page local, its threads "
+            "share what is common"), choice.not_measured, choice.confidence)  # fmt: skip
+    if choice.model == "threads" and 1 < domains_used < request.workers:
+        return ModelChoice("process_per_l3_domain", (
+            *choice.reasons, f"but {domains_used} cache domains share no cache: one process on each"),
+            choice.not_measured, choice.confidence)  # fmt: skip
+    return choice
+
+
+def _for_python(request: Request, evidence: Evidence) -> ModelChoice:
+    if request.bound == "io":
+        return _by_claim(evidence, "io_coroutines_beat_threads", "coroutines", "threads",
+                         "waiting for input and output in Python")  # fmt: skip
+    gil = _by_claim(evidence, "gil_threads_not_parallel", "processes", "threads", "computing in Python")
+    native = evidence.claim("native_code_escapes_gil")
+    wants_sharing = request.sharing != "isolated" or bool(request.communication)
+    if gil.model == "processes" and wants_sharing and native is not None and native.verdict == "confirmed":
+        return ModelChoice("coroutines_plus_native", (
+            *gil.reasons, _sentence(native), "the workers share data, which processes would have to copy: "
+            "compute in native code that releases the lock"), gil.not_measured, gil.confidence)  # fmt: skip
+    return gil
+
+
+def _by_claim(evidence: Evidence, claim: str, confirmed: Model, refuted: Model, what: str) -> ModelChoice:
+    result = evidence.claim(claim)
+    if result is not None and result.verdict == "confirmed":
+        return ModelChoice(confirmed, (_sentence(result),))
+    if result is not None and result.verdict == "refuted":
+        return ModelChoice(refuted, (_sentence(result),))
+    if result is not None and result.verdict == "inconclusive":
+        return ModelChoice(confirmed, (
+            f"{claim} is inconclusive on this host: {confirmed} and {refuted} differ too little to matter",),
+            confidence=_UNTESTED)  # fmt: skip
+    return ModelChoice(confirmed, (
+        f"{confirmed} is the usual choice for {what}; {claim} was not measured on this host",),
+        (f"{claim} (run `toposcope report` on the host)",), _UNTESTED)  # fmt: skip
+
+
+def _sentence(result: ClaimResult) -> str:
+    if result.ratio is None:
+        return f"{result.claim} is {result.verdict} on this host"
+    within = f" ({result.interval[0]:.3g} to {result.interval[1]:.3g})" if result.interval else ""
+    return f"{result.claim} is {result.verdict} on this host: ratio {result.ratio:.3g}{within}"

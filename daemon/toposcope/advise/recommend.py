@@ -1,0 +1,203 @@
+"""The advice itself: `recommend(request, evidence)`, a pure function.
+
+Cost models, each in its own module: all share (`nearest`), some talk (`mapping`), nobody talks (`spread`); pairs not
+measured are filled in by `smooth`; the default to beat is in `gain`; the model in `models`; trust in `trust`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from toposcope.advise.answer import EvidenceUsed, MemoryPolicy, Placement, Recommendation, Verb
+from toposcope.advise.candidates import candidates, choose_cores
+from toposcope.advise.choose import Choice, choose_apart, choose_mapped, choose_near, talks
+from toposcope.advise.costs import PairCosts, pair_costs
+from toposcope.advise.facts import Evidence
+from toposcope.advise.gain import Gain, gain_over_default
+from toposcope.advise.launchers import all_commands
+from toposcope.advise.models import ModelChoice, choose_model
+from toposcope.advise.request import Request
+from toposcope.advise.spread import Memory
+from toposcope.advise.trust import Trust, trust
+from toposcope.errors import UsageError
+
+_LEAST_GAIN: Final = 0.02  # less than this is not worth a command line
+
+_NEVER_CONSIDERED: Final = (
+    "interrupts, devices and network cards: where they are attached is not looked at",
+    "power and frequency limits that many busy cores share",
+    "your program itself: `toposcope tune` tries the placements on it",
+)
+
+
+def recommend(request: Request, evidence: Evidence, command: Sequence[str] = ("COMMAND",)) -> Recommendation:
+    """Ranked placements for the request; `command` is what the launchers' lines start.
+
+    Raises UsageError where the request can't be met on this machine.
+    """
+    chosen_from = candidates(request, evidence)
+    costs = pair_costs(evidence, chosen_from.cpus)
+    cores = choose_cores(request, costs.layout, evidence.machine_is_declared)
+    memory = _memory(request, evidence, costs.layout.cpus)
+    if talks(request) and not request.communication and request.sharing == "shared":
+        choices = choose_near(request, costs, cores)
+    elif talks(request):
+        choices = choose_mapped(request, costs, cores)
+    else:
+        speeds = _speeds(evidence, costs.layout.cpus)
+        choices = choose_apart(request, costs, cores, memory if request.bound == "memory" else None, speeds)
+    gains = [_gain(costs, choice) for choice in choices]
+    advice, why = _verdict(request, evidence, costs, choices[0], gains[0])
+    placements = tuple(
+        _placement(request, evidence, costs, choice, gain, (*why, *chosen_from.reasons) if rank == 0 else ())
+        for rank, (choice, gain) in enumerate(zip(choices, gains, strict=True))
+    )
+    placements = tuple(_with_commands(placement, evidence, command) for placement in placements)
+    return Recommendation(
+        evidence.mode, evidence.source, request, advice, placements, _not_considered(request, evidence, costs)
+    )
+
+
+def _memory(request: Request, evidence: Evidence, cpus: Sequence[int]) -> Memory | None:
+    """What is known of the nodes. Raises UsageError where the workers' memory can't fit at all."""
+    machine = evidence.machine
+    free = dict(evidence.load.free_memory_bytes) if evidence.load else {}
+    sizes = {node.id: free.get(node.id, node.memory_bytes) for node in machine.numa_nodes}
+    capacity = {}
+    if request.memory_bytes_per_worker is not None:
+        capacity = {node: size // request.memory_bytes_per_worker
+                    for node, size in sizes.items() if size is not None}  # fmt: skip
+        if sizes and None not in sizes.values() and sum(capacity.values()) < request.workers:
+            raise UsageError(
+                f"{request.workers} workers of {request.memory_bytes_per_worker} bytes don't fit into the "
+                f"{sum(size or 0 for size in sizes.values())} bytes of memory there are",
+                "ask for fewer workers or less memory a worker",
+            )
+    local = evidence.node_costs
+    return Memory(
+        [machine.node_of(cpu) for cpu in cpus],
+        {a: ns for (a, b), ns in local.latency_ns.items() if a == b} if local else {},
+        {a: rate for (a, b), rate in local.bandwidth_bytes_per_s.items() if a == b} if local else {},
+        local.cpu_bandwidth_bytes_per_s if local else None,
+        capacity,
+    )
+
+
+def _speeds(evidence: Evidence, cpus: Sequence[int]) -> list[float]:
+    capacities = dict(evidence.machine.cpu_capacities)
+    return [capacities.get(cpu, 1024) / 1024 for cpu in cpus]
+
+
+def _gain(costs: PairCosts, choice: Choice) -> Gain | None:
+    if choice.cost is None or (choice.is_latency and costs.basis == "declared"):
+        return None
+    return gain_over_default(costs.layout.cores, choice.positions, choice.cost, costs.error_ratio)
+
+
+def _verdict(
+    request: Request, evidence: Evidence, costs: PairCosts, choice: Choice, gain: Gain | None
+) -> tuple[Verb, tuple[str, ...]]:
+    """Whether to place at all, and why not."""
+    if evidence.placement == "unstable":
+        return "leave", ("leave it as it is: the measured distances change while the machine runs",)
+    if choice.is_latency and costs.basis == "declared" and talks(request):
+        return "leave", ("leave it as it is until something was measured: run `toposcope measure cacheline_cas` "
+                         "on the host, or give --matrix FILE.csv",)  # fmt: skip
+    if gain is None:
+        return "leave", ("leave it as it is: the scheduler spreads such work by itself, and nothing measured "
+                         "shows a gain",)  # fmt: skip
+    if gain.ratio < 1 + max(_LEAST_GAIN, costs.error_ratio):
+        return "leave", (f"leave it as it is: a random placement costs only {gain.ratio:.3f} times as much, which "
+                         "is within the error",)  # fmt: skip
+    if request.bound == "io":
+        return "leave", ("leave it as it is: work that waits for input and output seldom waits for other CPUs; "
+                         "how it waits (the model) matters more",)  # fmt: skip
+    return "place", ()
+
+
+def _placement(
+    request: Request, evidence: Evidence, costs: PairCosts, choice: Choice, gain: Gain | None,
+    first_reasons: Sequence[str],
+) -> Placement:  # fmt: skip
+    layout = costs.layout
+    cpus = tuple(layout.cpus[position] for position in choice.positions)
+    nodes = tuple(sorted({node for cpu in cpus if (node := evidence.machine.node_of(cpu)) is not None}))
+    domains = layout.place_in_domain()[0]
+    model = choose_model(request, evidence, len(nodes), len({domains[at] for at in choice.positions}))
+    policy, policy_reasons = _memory_policy(request, evidence, nodes)
+    believed = trust(evidence, costs if choice.is_latency and talks(request) else None, [model.confidence**0.5])
+    reasons = (*first_reasons, *choice.reasons, *_why_gain(choice, gain), *policy_reasons, *model.reasons)
+    measured = choice.cost is not None and choice.is_latency and costs.basis != "declared"
+    return Placement(
+        cpus=cpus, nodes=nodes, workers=len(cpus), model=model.model, memory_policy=policy,
+        expected_gain_ratio=gain.ratio if gain else None,
+        interval=(gain.low, gain.high) if gain else None,
+        cost_ns=choice.cost(choice.positions) if measured and choice.cost else None,
+        confidence=believed.confidence,
+        reasons=(*reasons, *believed.reasons),
+        evidence=_evidence_used(evidence, costs, model, believed),
+    )  # fmt: skip
+
+
+def _why_gain(choice: Choice, gain: Gain | None) -> tuple[str, ...]:
+    if gain is None:
+        return ()
+    what = "latency between the workers" if choice.is_latency else "memory time"
+    return (f"expected {what} under the scheduler's default (random idle cores): {gain.ratio:.2f} times this, "
+            f"{gain.low:.2f} to {gain.high:.2f} in nine of ten cases; your program gains less than that",)  # fmt: skip
+
+
+def _memory_policy(
+    request: Request, evidence: Evidence, nodes: Sequence[int]
+) -> tuple[MemoryPolicy, tuple[str, ...]]:
+    if len(evidence.machine.numa_nodes) < 2 or not nodes:
+        return "default", ()
+    if len(nodes) == 1 and _fits(request, evidence, nodes[0]):
+        return "bind", (f"all CPUs are on node {nodes[0]}: take its memory",)
+    if len(nodes) > 1 and talks(request) and request.bound == "memory":
+        return "interleave", (f"nodes {', '.join(map(str, nodes))} are all used: spread shared pages over them",)
+    return "local", ("memory from the node of the CPU that asks first",)
+
+
+def _fits(request: Request, evidence: Evidence, node: int) -> bool:
+    if request.memory_bytes_per_worker is None:
+        return True
+    declared = next((one.memory_bytes for one in evidence.machine.numa_nodes if one.id == node), None)
+    free = evidence.load.free_memory_bytes.get(node, declared) if evidence.load else declared
+    return free is None or free >= request.workers * request.memory_bytes_per_worker
+
+
+def _evidence_used(
+    evidence: Evidence, costs: PairCosts, model: ModelChoice, believed: Trust
+) -> tuple[EvidenceUsed, ...]:
+    del believed
+    share = f"{costs.measured_ratio:.1%} of the pairs of {len(costs.layout.cpus)} CPUs"
+    used = [EvidenceUsed("topology", "declared" if evidence.machine_is_declared else "absent")]
+    if costs.basis == "declared":
+        used.append(EvidenceUsed("pair latencies", "absent", None, "no pair was measured"))
+    else:
+        used.append(EvidenceUsed("pair latencies", costs.basis, evidence.age_s, share))
+    if evidence.node_costs is not None:
+        used.append(EvidenceUsed("node latency and bandwidth", "measured", evidence.age_s))
+    used += [EvidenceUsed(f"claim {what}", "absent") for what in model.not_measured]
+    return tuple(used)
+
+
+def _with_commands(placement: Placement, evidence: Evidence, command: Sequence[str]) -> Placement:
+    from dataclasses import replace
+
+    return replace(placement, commands=all_commands(placement, evidence.machine, command))
+
+
+def _not_considered(request: Request, evidence: Evidence, costs: PairCosts) -> tuple[str, ...]:
+    notes = []
+    if evidence.load is None:
+        notes.append("what else runs on the machine now")
+    if evidence.node_costs is None and len(evidence.machine.numa_nodes) > 1:
+        notes.append("memory latency and bandwidth of the nodes: not measured")
+    if not evidence.machine_is_declared:
+        notes.append("packages, caches and nodes: only a matrix was given")
+    if request.sharing == "isolated" and not request.communication and costs.basis != "declared":
+        notes.append("the latencies between CPUs: the workers don't talk")
+    return (*notes, *_NEVER_CONSIDERED)

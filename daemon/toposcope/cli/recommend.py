@@ -1,0 +1,183 @@
+"""`toposcope recommend`: where to run it, and why."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any, Final, get_args
+
+import click
+
+from toposcope.advise import request as requests
+from toposcope.advise.answer import Placement, Recommendation, to_document
+from toposcope.advise.communication import MAX_TEXT_BYTES, parse_communication
+from toposcope.advise.facts import Evidence
+from toposcope.advise.launchers import LAUNCHERS, command_for
+from toposcope.advise.matrix_only import machine_of
+from toposcope.advise.recommend import recommend
+from toposcope.advise.request import Request
+from toposcope.cli import _evidence, _source
+from toposcope.cli._output import format_option, print_json
+from toposcope.errors import UsageError
+from toposcope.matrix import read_matrix
+from toposcope.topology.cpulist import format_cpulist, parse_cpulist
+from toposcope.topology.load import load_machine
+from toposcope.units import format_ns
+
+_SIZES: Final = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
+_PLACEHOLDER: Final = ("COMMAND",)
+
+
+def _choice(name: str, choices: object, default: str, text: str) -> Any:
+    return click.option(
+        name, type=click.Choice(get_args(choices)), default=default, show_default=True, help=text
+    )
+
+
+@click.command("recommend", context_settings={"ignore_unknown_options": False})
+@format_option()
+@click.option("--workers", type=int, required=True, metavar="N", help="How many workers there are.")
+@click.option("--exact", is_flag=True, help="Just N workers, a CPU each, the best set found.")
+@_choice("--sharing", requests.Sharing, "shared", "What the workers have in common.")
+@_choice("--bound", requests.Bound, "cpu", "What they mostly wait for.")
+@_choice("--runtime", requests.Runtime, "native", "What runs them.")
+@_choice("--smt", requests.Smt, "auto", "Whether two workers may share a core.")
+@_choice("--objective", requests.Objective, "throughput", "What matters more.")
+@click.option("--exclusive", is_flag=True, help="Leave out CPUs that are busy now.")
+@click.option("--memory-per-worker", metavar="SIZE", help="What each worker needs, for example 512M or 2G.")
+@click.option("--communication", "communication_file", type=click.Path(path_type=Path), metavar="FILE",
+              help="Who talks to whom: CSV lines source,target,weight, or JSON.")  # fmt: skip
+@click.option("--cpus", metavar="LIST", help="Choose from these CPUs only, for example 0-7,16.")
+@click.option("--avoid-cpus", metavar="LIST", help="Choose none of these CPUs.")
+@click.option("--nodes", metavar="LIST", help="Choose from these NUMA nodes only.")
+@click.option("--for", "launcher", metavar="LAUNCHER",
+              help=f"Print just the words of this launcher: {', '.join(LAUNCHERS)}.")  # fmt: skip
+@_source.url_option
+@_source.config_option
+@click.option("--sysroot", type=click.Path(path_type=Path), metavar="DIR", help="Advise on a captured machine.")
+@click.option("--topology", "topology_file", type=click.Path(path_type=Path), metavar="FILE",
+              help="Advise on the machine of this file.")  # fmt: skip
+@click.option("--matrix", "matrix_file", type=click.Path(path_type=Path), metavar="FILE",
+              help="Take pair latencies from this CSV file.")  # fmt: skip
+@click.argument("command_words", nargs=-1, metavar="[-- COMMAND…]")
+def command(
+    *,
+    output_format: str,
+    launcher: str | None,
+    url: str | None,
+    config_file: Path | None,
+    sysroot: Path | None,
+    topology_file: Path | None,
+    matrix_file: Path | None,
+    command_words: tuple[str, ...],
+    **options: Any,
+) -> None:
+    """Say on which CPUs to run N workers, as threads or processes, and why.
+
+    Gains are told from measured results only; without any, the answer says what to measure.
+    """
+    request = request_of(**options)
+    if launcher is not None and launcher not in LAUNCHERS:
+        raise UsageError(f"there are no words for {launcher[:40]!r}", f"known launchers: {', '.join(LAUNCHERS)}")
+    if sysroot or topology_file or matrix_file:
+        evidence = replayed(sysroot, topology_file, matrix_file)
+    else:
+        evidence = _evidence.live(url, config_file)
+    answer = recommend(request, evidence, command_words or _PLACEHOLDER)
+    if launcher is not None:
+        click.echo(command_for(launcher, answer.placements[0], evidence.machine, command_words or _PLACEHOLDER))
+    elif output_format == "json":
+        print_json(to_document(answer))
+    else:
+        click.echo(text(answer))
+
+
+def request_of(
+    *, memory_per_worker: str | None, communication_file: Path | None, cpus: str | None,
+    avoid_cpus: str | None, nodes: str | None, **plain: Any,
+) -> Request:  # fmt: skip
+    """The request that the options make. Raises UsageError."""
+    return Request(
+        memory_bytes_per_worker=None if memory_per_worker is None else parse_size(memory_per_worker),
+        communication=() if communication_file is None else _communication(communication_file),
+        cpus=None if cpus is None else _list("--cpus", cpus),
+        avoid_cpus=() if avoid_cpus is None else _list("--avoid-cpus", avoid_cpus),
+        nodes=None if nodes is None else _list("--nodes", nodes),
+        **plain,
+    )
+
+
+def parse_size(size: str) -> int:
+    """`512M`, `2GiB` or `1000` in bytes; units are powers of 1024. Raises UsageError."""
+    match = re.fullmatch(r"(\d{1,15}(?:\.\d{1,6})?)\s*([kmgt]?)(?:i?b)?", size.strip(), re.ASCII | re.IGNORECASE)
+    if match is None:
+        raise UsageError(f"{size[:40]!r} is not a size", "for example 512M or 2G")
+    return int(float(match.group(1)) * _SIZES[match.group(2).lower()])
+
+
+def replayed(sysroot: Path | None, topology_file: Path | None, matrix_file: Path | None) -> Evidence:
+    """The evidence that files hold."""
+    machine = load_machine(sysroot, topology_file) if sysroot or topology_file else None
+    matrix = read_matrix(matrix_file) if matrix_file else None
+    if machine is None:
+        assert matrix is not None
+        return Evidence(machine_of(matrix), False, matrix, mode="replay", source=str(matrix_file))
+    source = ", ".join(str(path) for path in (sysroot, topology_file, matrix_file) if path)
+    if matrix is not None and not set(matrix.cpus) & set(machine.online_cpus):
+        raise UsageError(
+            f"{matrix_file}: none of its CPUs is in the topology", "give a topology and a matrix of the same machine"
+        )
+    return Evidence(machine, matrix=matrix, mode="replay", source=source)
+
+
+def text(answer: Recommendation) -> str:
+    """The answer for people."""
+    lines = [f"{answer.advice}: {_headline(answer.placements[0], answer)}"]
+    for rank, placement in enumerate(answer.placements, 1):
+        lines += ["", f"{rank}. CPUs {format_cpulist(sorted(placement.cpus))} as {placement.model}, {_gain(placement)}, "
+                  f"confidence {placement.confidence:.0%}"]  # fmt: skip
+        lines += [f"   - {reason}" for reason in placement.reasons]
+        lines += [f"   {name}: {words}" for name, words in placement.commands.items() if name in ("taskset", "numactl")]
+    lines += ["", "evidence:"]
+    lines += [f"  {used.what}: {used.basis}{_age(used.age_s)} {used.detail}".rstrip() for used in answer.placements[0].evidence]
+    lines += ["not considered:", *(f"  {note}" for note in answer.not_considered)]
+    return "\n".join([*lines, f"mode: {answer.mode}; source: {answer.source}"])
+
+
+def _headline(placement: Placement, answer: Recommendation) -> str:
+    if answer.advice == "leave":
+        return placement.reasons[0].removeprefix("leave it as it is: ").removeprefix("leave it as it is ")
+    cost = "" if placement.cost_ns is None else f", {format_ns(placement.cost_ns)} between workers"
+    return f"{placement.workers} workers on CPUs {format_cpulist(sorted(placement.cpus))}{cost}"
+
+
+def _gain(placement: Placement) -> str:
+    if placement.expected_gain_ratio is None or placement.interval is None:
+        return "gain not measured"
+    low, high = placement.interval
+    return f"{placement.expected_gain_ratio:.2f}x better than the default ({low:.2f} to {high:.2f})"
+
+
+def _age(age_s: float | None) -> str:
+    return "" if age_s is None else f", {age_s / 3600:.1f} h old"
+
+
+def _list(option: str, cpus: str) -> tuple[int, ...]:
+    try:
+        found = parse_cpulist(cpus)
+    except ValueError as error:
+        raise UsageError(f"{option} {cpus[:40]!r}: {error}", "a list is written like 0-7,16") from error
+    if not found:
+        raise UsageError(f"{option} is an empty list", "name at least one, or leave the option out")
+    return found
+
+
+def _communication(path: Path) -> tuple[requests.Edge, ...]:
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAX_TEXT_BYTES + 1)
+        return parse_communication(content.decode(), name=str(path))
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror}", "name a CSV or JSON file") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path}: byte {error.start} is not UTF-8 text", "name a CSV or JSON file") from error
