@@ -22,6 +22,7 @@ _GAP: Final = 6
 _PAD: Final = 8
 _LINE_HEIGHT: Final = 16
 _CHAR_WIDTH: Final = 6.7  # 11 px sans-serif, on the wide side
+_MAX_OFFLINE_CELLS: Final = 512
 _SHAPE_RATIO: Final = 1.7  # of width to height, that rows of boxes aim at
 
 # Every rule is below `.topo`, so that a page can take them over as they are.
@@ -79,7 +80,7 @@ def topology_svg(
             marks.setdefault(cpu, []).append(mark)
     shapes = [_box_shape(box, marks) for box in tree.machine.boxes]
     shapes += [_framed("node", [node_label(node), "no CPUs"], []) for node in tree.memory_nodes]
-    if machine.offline_cpus:
+    if machine.offline_cpus and len(machine.offline_cpus) <= _MAX_OFFLINE_CELLS:  # the legend lists them, too
         cells = [_cell(cpu, ["offline"]) for cpu in machine.offline_cpus]
         shapes.append(_framed("machine", ["offline"], cells))
     page = _framed("page", [plain(headline(machine)), *_legend(machine)], shapes)

@@ -17,7 +17,7 @@ from toposcope.topology.model import CpuSet
 MAX_ID: Final = 65535
 
 _RANGE: Final = re.compile(r"(\d{1,9})(?:-(\d{1,9})(?::(\d{1,9})/(\d{1,9}))?)?")
-_MASK: Final = re.compile(r"(?:[0-9a-fA-F]+(?:,[0-9a-fA-F]{1,8})*)?")
+_MASK: Final = re.compile(r"[0-9a-fA-F]+(?:,[0-9a-fA-F]{1,8})*")
 _NOTHING: Final = ("", "(null)")  # old kernels print (null) for a mask that was never allocated
 
 
@@ -50,23 +50,22 @@ def parse_mask(text: str) -> CpuSet:
 
     Raises ValueError with one sentence where the text is no such mask.
     """
-    text = text.strip().rstrip("\x00")
-    if text in _NOTHING:
-        return ()
     # Most of a wide mask is zeros in front: they go first, the work is then for what is set.
-    rest = text.removeprefix("0x").lstrip("0,")
+    rest = text.lstrip("0, \n").rstrip(" \t\r\n\0")
+    if rest in _NOTHING:
+        return ()
     if _MASK.fullmatch(rest) is None:
-        raise ValueError(f"{text[:60]!r} is no mask of CPUs")
+        raise ValueError(f"{rest[:60]!r} is no mask of CPUs")
     head, *groups = rest.split(",")
-    if any(len(group) != 8 for group in groups):
-        groups = [group.zfill(8) for group in groups]
-    bits = int(head + "".join(groups) or "0", 16)
+    bits = int(head + "".join([group if len(group) == 8 else group.zfill(8) for group in groups]), 16)
     if bits.bit_length() > MAX_ID + 1:
         raise ValueError(f"a mask of {bits.bit_length()} bits is too long")
     return _numbers_of(bits)
 
 
 def _numbers_of(bits: int) -> CpuSet:
+    if bits & (bits - 1) == 0:  # a CPU alone, the most frequent set of all
+        return (bits.bit_length() - 1,)
     numbers = []
     for base, word in enumerate(_words(bits)):
         while word:

@@ -1,8 +1,7 @@
 """What the kernel counts while the machine runs: ticks of each CPU, CPU quota, CPU pressure.
 
-These change all the time and are no part of a Machine. Sources: proc(5) (/proc/stat, fields in USER_HZ ticks),
-Documentation/accounting/psi.rst, Documentation/admin-guide/cgroup-v2.rst (cpu.max), Documentation/scheduler/sched-bwc.rst
-(cfs_quota_us).
+These change all the time and are no part of a Machine. Sources: proc(5) (/proc/stat, in USER_HZ ticks),
+Documentation/accounting/psi.rst, admin-guide/cgroup-v2.rst (cpu.max), scheduler/sched-bwc.rst (cfs_quota_us).
 """
 
 from __future__ import annotations
@@ -50,7 +49,7 @@ def parse_stat(text: str) -> dict[int, CpuTicks]:
 
 
 def read_cpu_quota(root: Root) -> float | None:
-    """How many CPUs' worth of time this process's group may use (the tightest of its ancestors); None: no limit."""
+    """How many CPUs' worth of time this process's group and its ancestors may use; None for no limit."""
     mount = find_mount(root, "cpu")
     if mount is None:
         return None

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from toposcope.topology.model import CpuSet, Finding, Machine, Partition
+from toposcope.topology.model import Finding, Machine, Partition
 
 
 def name_modes(machine: Machine) -> tuple[Finding, ...]:
@@ -42,8 +42,8 @@ def _vcpu_is_package(machine: Machine) -> Iterator[Finding]:
 def _nodes_per_package(machine: Machine) -> Iterator[Finding]:
     """NPS, L3 as NUMA, SNC and cluster on die: every package cut into the same number of nodes."""
     nodes, packages = _nodes_of_cpus(machine), machine.packages or ()
-    counts = [_count_inside(nodes, package) for package in packages]
-    if not counts or None in counts or len(set(counts)) > 1 or counts[0] == 1:
+    counts = _nodes_in_packages(nodes, packages)
+    if not counts or len(set(counts)) > 1 or counts[0] < 2:
         return
     count = counts[0]
     l3_is_node = set(machine.cache_partition(3) or ()) == set(nodes)
@@ -53,7 +53,7 @@ def _nodes_per_package(machine: Machine) -> Iterator[Finding]:
     yield Finding(_name_of_split(machine.setting("cpu_model") or "", count, l3_is_node=l3_is_node), evidence)
 
 
-def _name_of_split(cpu_model: str, count: int | None, *, l3_is_node: bool) -> str:
+def _name_of_split(cpu_model: str, count: int, *, l3_is_node: bool) -> str:
     """The vendor's name for `count` nodes a package; only where the model is one that has such a setting."""
     if "EPYC" in cpu_model or "Hygon" in cpu_model:
         if l3_is_node:
@@ -66,28 +66,35 @@ def _name_of_split(cpu_model: str, count: int | None, *, l3_is_node: bool) -> st
     return "several nodes a package"
 
 
-def _count_inside(nodes: Partition, package: CpuSet) -> int | None:
-    """How many nodes make up the package exactly; None where a node crosses its border."""
-    inside = [cpus for cpus in nodes if set(cpus) <= set(package)]
-    return len(inside) if sorted(cpu for cpus in inside for cpu in cpus) == list(package) else None
+def _nodes_in_packages(nodes: Partition, packages: Partition) -> list[int] | None:
+    """How many nodes make up each package exactly; None where a node crosses a package's border."""
+    package_of = {cpu: index for index, cpus in enumerate(packages) for cpu in cpus}
+    counts, covered = [0] * len(packages), [0] * len(packages)
+    for cpus in nodes:
+        holders = {package_of.get(cpu) for cpu in cpus}
+        holder = holders.pop()
+        if holders or holder is None:
+            return None
+        counts[holder] += 1
+        covered[holder] += len(cpus)
+    return counts if covered == [len(cpus) for cpus in packages] else None
 
 
 def _node_spans_packages(machine: Machine) -> Iterator[Finding]:
     packages = machine.packages or ()
-    if len(packages) < 2 or any(f.name.startswith("every vCPU") for f in _vcpu_is_package(machine)):
+    if len(packages) < 2 or any(_vcpu_is_package(machine)):
         return
     for node in machine.numa_nodes:
-        held = [cpus for cpus in packages if set(cpus) <= set(node.cpus)]
-        if len(held) > 1:
-            every = len(held) == len(packages)
+        here = set(node.cpus)
+        held = sum(1 for cpus in packages if cpus[0] in here and here.issuperset(cpus))
+        if held > 1:
+            every = held == len(packages)
+            consequence = (
+                "NUMA is off or interleaved, distances are hidden" if every else "its memory may be far"
+            )
             yield Finding(
                 "node spans packages",
-                f"node {node.id} holds {'all ' if every else ''}{len(held)} packages: "
-                + (
-                    "NUMA is off or interleaved, memory distances are hidden"
-                    if every
-                    else "its memory may be far"
-                ),
+                f"node {node.id} holds {'all ' if every else ''}{held} packages: {consequence}",
             )
             return
 

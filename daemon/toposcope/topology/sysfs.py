@@ -45,7 +45,8 @@ class Root:
         self.path = Path(os.path.realpath(path))
         self.is_this_system = str(self.path) == "/"
         self.doubts: list[str] = []
-        self._prefix = str(self.path).rstrip("/") + "/"
+        self._top = str(self.path).rstrip("/")
+        self._prefix = self._top + "/"
         self._directories: dict[str, str | None] = {"": self._prefix}
         self._sets: dict[tuple[bool, bytes], CpuSet | None] = {}
 
@@ -221,7 +222,7 @@ class Root:
         return None
 
     def _open_linked(self, path: str) -> int | None:
-        target = self._resolve(path)
+        target = self._resolve(self._top, path)
         if target is None:
             return None
         try:
@@ -234,30 +235,31 @@ class Root:
         """Where a directory really is, with a trailing slash."""
         if self.is_this_system:
             return f"/{path}/" if path else "/"
-        if path not in self._directories:
-            target = self._resolve(path)
-            self._directories[path] = None if target is None else target + "/"
-        return self._directories[path]
+        if path in self._directories:
+            return self._directories[path]
+        parent, _, name = path.rpartition("/")
+        known = self._directories.get(parent)
+        target = self._resolve(known.rstrip("/"), name) if known else self._resolve(self._top, path)
+        where = self._directories[path] = None if target is None else target + "/"
+        return where
 
-    def _resolve(self, path: str) -> str | None:
-        """The real path of a file or directory; None where it is absent, loops or can't be reached.
+    def _resolve(self, done: str, path: str) -> str | None:
+        """The real path of `path` below the real directory `done`; None where it is absent or loops.
 
         Each link's target is counted from the link's directory, an absolute one from the root; `..` at
         the root stays there.
         """
-        parent, _, name = path.rpartition("/")
-        known = self._directories.get(parent)
-        done, todo = (known.rstrip("/"), [name]) if known else (self._prefix.rstrip("/"), path.split("/"))
         links = 0
+        todo = path.split("/")
         todo.reverse()
         while todo:
             part = todo.pop()
             if part in ("", "."):
                 continue
             if part == "..":
-                done = done.rpartition("/")[0] if len(done) >= len(self._prefix) else done
+                done = done if done == self._top else done.rpartition("/")[0]
                 continue
-            target = self._link_target(path, f"{done}/{part}")
+            target = self._link_target(f"{done}/{part}")
             if target is None:
                 return None
             if not target:
@@ -267,18 +269,19 @@ class Root:
             if links > _MAX_LINKS:
                 self.doubt(f"{path}: too many symbolic links")
                 return None
-            done = self._prefix.rstrip("/") if target.startswith("/") else done
+            done = self._top if target.startswith("/") else done
             todo.extend(reversed(target.split("/")))
         return done
 
-    def _link_target(self, path: str, real_path: str) -> str | None:
+    def _link_target(self, real_path: str) -> str | None:
         """A link's target, "" for what is no link, None for what is not there."""
         try:
             if stat.S_ISLNK(os.lstat(real_path).st_mode):
                 return os.readlink(real_path)  # noqa: PTH115 – real_path is text throughout
-        except (OSError, ValueError) as error:
-            if isinstance(error, OSError):
-                self._explain(path, error)
+        except OSError as error:
+            self._explain(real_path.removeprefix(self._prefix), error)
+            return None
+        except ValueError:  # a NUL in a name that some file gave us
             return None
         return ""
 

@@ -24,8 +24,8 @@ _MAX_INDICES: Final = 16
 def read_caches(root: Root, online: CpuSet) -> tuple[Cache, ...]:
     """Every cache that some online CPU uses, ordered by level, type and first CPU."""
     everything = frozenset(online)
-    found: dict[tuple[int, CpuSet], Cache | None] = {}
-    users: Counter[Cache] = Counter()
+    # Equal masks are the same object (Root): by identity a wide set costs nothing but the first time.
+    found: dict[tuple[int, int], tuple[Cache | None, list[int]]] = {}
     for cpu in online:
         directory = f"{CPU_DIR}/cpu{cpu}/cache"
         for index in root.numbered(directory, "index")[:_MAX_INDICES]:
@@ -34,11 +34,14 @@ def read_caches(root: Root, online: CpuSet) -> tuple[Cache, ...]:
             sharers = root.cpu_set(where, "shared_cpu_map", "shared_cpu_list")
             if not sharers:
                 continue
-            if (index, sharers) not in found:
-                found[index, sharers] = _read_cache(root, where, sharers, everything)
-            cache = found[index, sharers]
-            if cache is not None:
-                users[cache] += 1
+            key = index, id(sharers)
+            if key not in found:
+                found[key] = _read_cache(root, where, sharers, everything), []
+            found[key][1].append(cpu)
+    users: Counter[Cache] = Counter()
+    for cache, cpus in found.values():
+        if cache is not None:
+            users[cache] += len(cpus)
     return tuple(sorted(_untangled(root, users), key=lambda cache: (cache.level, cache.type, cache.cpus)))
 
 

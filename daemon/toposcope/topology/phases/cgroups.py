@@ -29,7 +29,7 @@ class Mount:
 
 
 def find_mount(root: Root, controller: str) -> Mount | None:
-    """Where a controller is: a cgroup v1 mount that has it (or the old cpuset file system), else cgroup v2."""
+    """Where a controller is: a cgroup v1 mount with it, the old cpuset file system, or else cgroup v2."""
     mounts: list[Mount] = []
     for path, parse in (("proc/self/mountinfo", parse_mountinfo), ("proc/mounts", parse_mounts),
                         ("proc/self/mounts", parse_mounts)):  # fmt: skip

@@ -10,11 +10,14 @@ from dataclasses import dataclass
 from typing import Final
 
 from toposcope.errors import TopologyError
+from toposcope.topology.cpulist import format_cpulist
 from toposcope.topology.model import CpuSet
 from toposcope.topology.phases import cpuinfo
 from toposcope.topology.sysfs import Root
 
 CPU_DIR: Final = "sys/devices/system/cpu"
+# A capture may lack CPUs' directories; thousands of CPUs that nothing else tells of are no CPUs.
+_MAX_UNDESCRIBED_CPUS: Final = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +55,10 @@ def read_cpus(root: Root) -> CpuSets:
 
 def _online(root: Root, directories: CpuSet) -> CpuSet:
     online = root.cpulist(f"{CPU_DIR}/online")
-    if online:
-        missing = set(online) - set(directories)
-        if missing and directories:
-            root.doubt(f"{CPU_DIR}/online names CPUs that have no directory: {sorted(missing)[:8]}")
+    missing = set(online or ()) - set(directories)
+    if missing and directories:
+        root.doubt(f"{CPU_DIR}/online names CPUs without a directory: {format_cpulist(missing)[:60]}")
+    if online and len(missing) <= _MAX_UNDESCRIBED_CPUS:
         return online
     if directories:
         # Kernels before 2.6.26: a CPU that can't be switched off has no such file.

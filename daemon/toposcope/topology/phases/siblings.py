@@ -51,36 +51,37 @@ def read_siblings(root: Root, online: CpuSet) -> Siblings:
     """From sysfs; where a level has no masks, from the ids; without any sysfs topology, from cpuinfo."""
     tables: dict[str, dict[int, CpuSet]] = {level: {} for level in _MASKS}
     ids: Ids = {}
-    names = _file_names(root, online)
+    files = _files_of_levels(root, online)
     for cpu in online:
         directory = f"{CPU_DIR}/cpu{cpu}/topology"
-        for level in _MASKS:
-            cpus = _read_set(root, directory, names, level)
-            if cpus is not None:
+        for level, mask_name, id_name in files:
+            if id_name and root.integer(f"{directory}/{id_name}") in _NO_ID:
+                continue
+            cpus = root.cpu_set(directory, mask_name, f"{mask_name}_list")
+            if cpus:
                 tables[level][cpu] = cpus
         if cpu not in tables["packages"] or cpu not in tables["cores"]:
-            ids[cpu] = (root.integer(f"{directory}/physical_package_id") if names else None,
-                        root.integer(f"{directory}/core_id") if names else None)  # fmt: skip
+            ids[cpu] = (
+                root.integer(f"{directory}/physical_package_id"),
+                root.integer(f"{directory}/core_id"),
+            )
     _fill_from_ids(tables, _ids_of_cpuinfo(root, online) if _nothing(tables, ids) else ids)
     return Siblings(**{level: _partition(root, level, table, online) for level, table in tables.items()})
 
 
-def _file_names(root: Root, online: CpuSet) -> frozenset[str]:
-    """The files of a topology directory: one kernel gives all CPUs the same, so two directories tell."""
-    return frozenset(
-        name for cpu in (online[0], online[-1]) for name in root.names(f"{CPU_DIR}/cpu{cpu}/topology")
-    )
+def _files_of_levels(root: Root, online: CpuSet) -> list[tuple[str, str, str | None]]:
+    """(level, mask file, id file) of the levels there are: one kernel gives all CPUs the same files.
 
-
-def _read_set(root: Root, directory: str, names: frozenset[str], level: str) -> CpuSet | None:
-    for name in _MASKS[level]:
-        if name not in names and f"{name}_list" not in names:
-            continue
-        id_name = _NEEDED_IDS.get(level)
-        if id_name in names and root.integer(f"{directory}/{id_name}") in _NO_ID:
-            return None
-        return root.cpu_set(directory, name, f"{name}_list") or None
-    return None
+    So the directories of two CPUs tell; to list each would cost as much as two reads a CPU.
+    """
+    names = {name for cpu in (online[0], online[-1]) for name in root.names(f"{CPU_DIR}/cpu{cpu}/topology")}
+    found = []
+    for level, candidates in _MASKS.items():
+        mask_name = next((name for name in candidates if name in names or f"{name}_list" in names), None)
+        if mask_name:
+            id_name = _NEEDED_IDS.get(level)
+            found.append((level, mask_name, id_name if id_name in names else None))
+    return found
 
 
 def _nothing(
@@ -120,11 +121,18 @@ def _partition(root: Root, level: str, table: Mapping[int, CpuSet], online: CpuS
     if not table:
         return None
     everything = set(online)
+    members: dict[int, tuple[CpuSet, list[int]]] = {}
+    for cpu, cpus in table.items():  # equal masks are the same object (Root), so a wide one is handled once
+        members.setdefault(id(cpus), (cpus, []))[1].append(cpu)
     named: Counter[CpuSet] = Counter()
-    for cpu, cpus in table.items():
-        if cpu not in cpus:
-            root.doubt(f"{level}: the set of CPU {cpu} is {format_cpulist(cpus)[:60]}, without itself")
-        named[tuple(sorted({cpu, *cpus} & everything))] += 1
+    for cpus, owners in members.values():
+        here = everything.intersection(cpus)
+        strangers = [cpu for cpu in owners if cpu not in here]
+        if strangers:
+            root.doubt(f"{level}: CPU {strangers[0]} is not in its own set {format_cpulist(cpus)[:60]}")
+            named.update((cpu,) for cpu in strangers)
+        if len(owners) > len(strangers):
+            named[tuple(sorted(here))] += len(owners) - len(strangers)
     parts, crossed = disjoint(named)
     for cpus in crossed:
         root.doubt(f"{level}: the set {format_cpulist(cpus)[:60]} overlaps another one")
