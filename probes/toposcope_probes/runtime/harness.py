@@ -88,6 +88,8 @@ class Outcome:
 
 def main(kernel: str, variants: dict[str, str], measure: Callable[[Request], Outcome]) -> None:
     """Run one program and leave the process; `variants` are its keys with their defaults."""
+    import json  # before any limit is set
+
     faulthandler.disable()  # PYTHONFAULTHANDLER must not turn a planned SIGSEGV into a report
     status, line = 0, _blank(kernel, variants)
     try:
@@ -102,10 +104,9 @@ def main(kernel: str, variants: dict[str, str], measure: Callable[[Request], Out
         print(f"{kernel}: {error}", file=sys.stderr)
         status = 2
     _disarm()
+    _lift_memory_limit()
     end_children()
     if status != 2:
-        import json
-
         print(json.dumps(line), flush=True)
     os._exit(status)  # threads that hang must not keep the process, and nothing is left to be flushed
 
@@ -138,9 +139,9 @@ def _attempt(request: Request, measure: Callable[[Request], Outcome]) -> dict[st
         _set_limits(request.settings)
         pin(request.cpus[0])
         _fixed_work_ns()  # the interpreter warms up, and so does the CPU
-        before_ns, begin_delay_ns = _fixed_work_ns(), _run_delay_ns()
+        before_ns, begin_delay_ns = _fixed_work_ns(), run_delay_ns()
         outcome = measure(request)
-        delay_ns = _run_delay_ns() - begin_delay_ns
+        delay_ns = run_delay_ns() - begin_delay_ns
         end_children()
         pin(request.cpus[0])
         checks = {"frequency_ratio": before_ns / _fixed_work_ns()}
@@ -171,8 +172,15 @@ def _set_limits(settings: dict[str, int]) -> None:
     for key, limit in limits.items():
         if key in settings:
             hard = resource.getrlimit(limit)[1]
-            value = settings[key] if hard == resource.RLIM_INFINITY else min(settings[key], hard)
-            resource.setrlimit(limit, (value, value))
+            soft = settings[key] if hard == resource.RLIM_INFINITY else min(settings[key], hard)
+            # Memory is given back for the clean-up; the limit of files is the programs' own to respect.
+            resource.setrlimit(limit, (soft, hard if limit == resource.RLIMIT_AS else soft))
+
+
+def _lift_memory_limit() -> None:
+    """Room for the clean-up and for saying what happened."""
+    hard = resource.getrlimit(resource.RLIMIT_AS)[1]
+    resource.setrlimit(resource.RLIMIT_AS, (hard, hard))
 
 
 # -- Ends ----------------------------------------------------------------------------------------------
@@ -200,11 +208,10 @@ def _disarm() -> None:
 
 def end_children() -> None:
     """Kill and reap every process that multiprocessing started here, its own helpers last."""
-    if "multiprocessing.process" not in sys.modules:
+    owner = sys.modules.get("multiprocessing.process")
+    if owner is None:
         return
-    import multiprocessing
-
-    for process in multiprocessing.active_children():
+    for process in owner.active_children():
         process.kill()
         process.join()
     for module, helper in (("forkserver", "_forkserver"), ("resource_tracker", "_resource_tracker")):
@@ -272,10 +279,10 @@ def private_bytes(pid: int | None = None) -> int:
     return sum(int(line.split()[1]) * 1024 for line in rollup.splitlines() if line.startswith("Private_"))
 
 
-def _run_delay_ns() -> int:
-    """Time that the main thread was runnable without running (second field of schedstat)."""
+def run_delay_ns() -> int:
+    """Time for which the calling thread was runnable without running (second field of schedstat)."""
     try:
-        return int(Path("/proc/self/schedstat").read_text("ascii").split()[1])
+        return int(Path("/proc/thread-self/schedstat").read_text("ascii").split()[1])
     except (OSError, IndexError):  # CONFIG_SCHED_INFO is off
         return 0
 

@@ -24,7 +24,9 @@ def usable_cpus() -> tuple[int, ...]:
     return tuple(sorted(os.sched_getaffinity(0)))
 
 
-def start(probe: str, environment: Mapping[str, str] | None = None, **arguments: Any) -> subprocess.Popen[bytes]:
+def start(
+    probe: str, environment: Mapping[str, str] | None = None, **arguments: Any
+) -> subprocess.Popen[bytes]:
     words = [f"{key}={value}" for key, value in arguments.items()]
     return subprocess.Popen(
         [sys.executable, str(RUNTIME / f"{probe}.py"), *words],
@@ -65,4 +67,11 @@ def alternate(
         for k, variant in enumerate(variants):
             seen[k].append(visit_of(probe, run(probe, environment, **variant, **arguments)))
     target = Target(usable_cpus()[:2], interpreter="python3")
-    return [Series(Identity(probe, target, variant), found) for variant, found in zip(variants, seen, strict=True)]
+    return [
+        Series(Identity(probe, target, variant), found) for variant, found in zip(variants, seen, strict=True)
+    ]
+
+
+def planted(name: str) -> dict[str, str]:
+    """The environment in which an interpreter shows an effect of tests/probes/plants."""
+    return {"PYTHONPATH": str(Path(__file__).parent / "probes" / "plants" / name)}

@@ -1,0 +1,109 @@
+"""Nothing is left behind: no process, no shared memory, no port, however a program ends."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import time
+import uuid
+from pathlib import Path
+
+import pytest
+import runtime_runs as runs
+
+CASES = [
+    ("python_spawn", {"model": "process_fork"}),
+    ("python_spawn", {"model": "process_forkserver"}),
+    ("python_spawn", {"model": "process_spawn"}),
+    ("python_spawn", {"model": "thread"}),
+    ("python_switch", {"model": "process"}),
+    ("python_switch", {"model": "asyncio_task"}),
+    ("python_channel", {"channel": "mp_queue", "size_bytes": "65536"}),
+    ("python_channel", {"channel": "shared_memory", "size_bytes": "65536"}),
+    ("python_channel", {"channel": "queue"}),
+    ("python_scaling", {"model": "process_fork"}),
+    ("python_scaling", {"model": "asyncio_task", "work": "native"}),
+    ("python_io", {"model": "thread", "connections": "200"}),
+    ("python_io", {"model": "asyncio", "connections": "200"}),
+    ("crash_containment", {"model": "thread"}),
+    ("crash_containment", {"model": "process"}),
+]
+WAYS = ["SIGTERM", "SIGKILL", "deadline", "memory", "descriptors", "hang", "worker killed"]
+
+
+def processes_with(mark: str) -> list[int]:
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            if mark.encode() in (entry / "environ").read_bytes():
+                found.append(int(entry.name))
+        except OSError:
+            continue
+    return found
+
+
+def shared_memory() -> set[str]:
+    return {path.name for path in Path("/dev/shm").iterdir() if path.name.startswith(("psm_", "sem."))}
+
+
+def fail(probe: str, variant: dict[str, str], way: str, after_s: float, mark: str) -> None:
+    """Start the program and make it fail; afterwards its own process is reaped."""
+    settings: dict[str, int] = {"budget_ms": 10_000}
+    if way == "deadline":
+        settings["deadline_ms"] = max(1, int(after_s * 1000))
+    if way == "memory":
+        settings["memory_limit_bytes"] = random.Random(mark).randrange(1 << 20, 64 << 20)
+    if way == "descriptors":
+        settings["files_limit_count"] = 6
+    if way in ("memory", "descriptors", "hang", "worker killed"):
+        settings["deadline_ms"] = 1000
+    program = runs.start(probe, {"TOPOSCOPE_TEST": mark}, **variant, **settings)
+    if way in ("SIGTERM", "SIGKILL"):
+        time.sleep(after_s)
+        program.send_signal(getattr(signal, way))
+    if way in ("hang", "worker killed"):
+        time.sleep(after_s)
+        for pid in processes_with(mark):
+            if pid != program.pid:
+                try:
+                    os.kill(pid, signal.SIGSTOP if way == "hang" else signal.SIGKILL)
+                except ProcessLookupError:
+                    continue
+    try:
+        program.communicate(timeout=15)
+    except subprocess.TimeoutExpired:
+        os.killpg(program.pid, signal.SIGKILL)
+        program.communicate()
+        raise
+
+
+def left_over(mark: str, before: set[str]) -> list[object]:
+    """What is still there two seconds later: helpers end when they read the end of a pipe."""
+    until_s = time.monotonic() + 2
+    while True:
+        left = [*processes_with(mark), *(shared_memory() - before)]
+        if not left or time.monotonic() > until_s:
+            return left
+        time.sleep(0.02)
+
+
+@pytest.mark.live
+@pytest.mark.parametrize("way", WAYS)
+def test_nothing_is_left_behind(way: str) -> None:
+    before, mark = shared_memory(), uuid.uuid4().hex
+    for number, (probe, variant) in enumerate(CASES[::3]):
+        fail(probe, variant, way, 0.15 + 0.1 * number, mark)
+    assert left_over(mark, before) == []
+
+
+@pytest.mark.slow
+@pytest.mark.live
+@pytest.mark.timeout(1200)
+def test_nothing_is_left_behind_by_200_failures() -> None:
+    before, mark, chooser = shared_memory(), uuid.uuid4().hex, random.Random(5)
+    for number in range(210):
+        probe, variant = CASES[number % len(CASES)]
+        fail(probe, variant, WAYS[number % len(WAYS)], chooser.uniform(0.02, 0.6), mark)
+    assert left_over(mark, before) == []

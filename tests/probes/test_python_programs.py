@@ -1,0 +1,102 @@
+"""What holds for every runtime program: its line, its arguments, its limits and its end."""
+
+from __future__ import annotations
+
+import itertools
+import subprocess
+import sys
+
+import pytest
+
+import runtime_runs as runs
+import toposcope_probes
+from toposcope_probes import find
+from toposcope_probes.contract import ProbeSpec, Program
+
+SPECS = [spec for spec in toposcope_probes.load_all() if spec.program is Program.RUNTIME]
+HEAVY = {"connections": ("10",), "size_bytes": ("64", "65536")}
+
+
+def variants(spec: ProbeSpec) -> list[dict[str, str]]:
+    keys = list(spec.variants)
+    values = (HEAVY.get(key, spec.variants[key]) for key in keys)
+    return [dict(zip(keys, each, strict=True)) for each in itertools.product(*values)]
+
+
+ALL = [pytest.param(s, v, id=f"{s.name}-{'-'.join(v.values())}") for s in SPECS for v in variants(s)]
+
+
+def test_six_programs_are_there() -> None:
+    assert len(SPECS) == 6
+    assert [s.name for s in SPECS if s.on_request_only] == ["crash_containment"]
+
+
+@pytest.mark.live
+@pytest.mark.parametrize(("spec", "variant"), ALL)
+def test_every_variant_gives_its_line(spec: ProbeSpec, variant: dict[str, str]) -> None:
+    line = runs.run(spec.name, budget_ms=20, **variant)
+    assert line.kernel == spec.name
+    assert line.variant == variant
+    assert line.cpus == runs.usable_cpus()[:2]
+    if line.status == "not_applicable":
+        assert line.reason.startswith(("not installed", "interpreters of one process")), line.reason
+        return
+    assert line.status == "ok", line.reason
+    assert spec.measures[0].name in line.samples
+    assert set(line.samples) <= {measure.name for measure in spec.measures}
+    assert all(len(groups) == len(line.groups) == 1 for groups in line.samples.values())
+    assert all(
+        value > 0 for name in line.samples if name != "survivors_ratio" for value in line.samples[name][0]
+    )
+    assert {"interpreter", "version", "implementation", "gil", "free_threaded_build"} <= set(line.facts)
+    assert runs.visit_of(spec.name, line).measures
+
+
+@pytest.mark.parametrize(
+    ("probe", "variant"),
+    [("python_spawn", "greenlet"), ("python_switch", "gevent"), ("python_io", "gevent"),
+     ("python_io", "tornado"), ("python_io", "uvloop")],
+)  # fmt: skip
+def test_without_the_library_it_is_not_applicable(probe: str, variant: str) -> None:
+    line = runs.run(probe, runs.planted("nothing_installed"), model=variant)
+    assert (line.status, line.reason.partition(":")[0]) == ("not_applicable", "not installed")
+
+
+@pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.name)
+def test_a_cpu_that_does_not_exist_is_a_failure_with_a_reason(spec: ProbeSpec) -> None:
+    line = runs.run(spec.name, cpus="4095")
+    assert line.status == "failed"
+    assert "4095" in line.reason
+
+
+@pytest.mark.parametrize("word", ["nonsense", "colour=blue", "cpus=a", "budget_ms=long"])
+def test_arguments_that_nobody_knows_are_refused(word: str) -> None:
+    done = subprocess.run(
+        [sys.executable, str(runs.RUNTIME / "python_spawn.py"), word],
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert word.partition("=")[2] in done.stderr
+
+
+def test_too_few_descriptors_cost_a_result_not_a_crash() -> None:
+    line = runs.run("python_io", connections=1000, files_limit_count=200)
+    assert line.status == "not_applicable"
+    assert "open files" in line.reason
+
+
+@pytest.mark.parametrize("model", ["thread", "process_fork", "process_spawn", "asyncio_task"])
+def test_too_little_memory_costs_a_result_not_a_crash(model: str) -> None:
+    line = runs.run("python_spawn", model=model, memory_limit_bytes=1 << 20)
+    assert line.status == "failed"
+    assert line.reason
+
+
+@pytest.mark.parametrize("probe", ["python_spawn", "python_switch", "python_channel", "python_io"])
+def test_the_deadline_ends_it_in_time(probe: str) -> None:
+    assert find(probe) is not None
+    line = runs.run(probe, budget_ms=20_000, deadline_ms=300)
+    assert (line.status, line.reason) == ("failed", "deadline")
