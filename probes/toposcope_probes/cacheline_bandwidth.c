@@ -97,7 +97,7 @@ static void report(const struct windows *windows, struct result *result)
                           1e9 * (double)consumer->operations * BLOCK_WORDS * sizeof(uint64_t) / consumer->ns);
     }
     if (result_kept(result) < 2 * RINGS)
-        result_refuse(result, STATUS_FAILED, "both CPUs were at it at once in %u windows only", result_kept(result));
+        result_refuse(result, STATUS_FAILED, "both CPUs were at work at once in %u windows only", result_kept(result));
 }
 
 static void measure(struct result *result, const struct crew *crew, enum home home, unsigned long ring_bytes,

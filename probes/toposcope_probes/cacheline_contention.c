@@ -52,7 +52,7 @@ static void report(const struct windows *windows, struct result *result)
             report_window(windows, number, result);
     }
     if (result_kept(result) < LINES)
-        result_refuse(result, STATUS_FAILED, "all CPUs were at it at once in %u windows only", result_kept(result));
+        result_refuse(result, STATUS_FAILED, "all CPUs were at work at once in %u windows only", result_kept(result));
 }
 
 static void measure(struct result *result, const struct crew *crew, unsigned rounds)

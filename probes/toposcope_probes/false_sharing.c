@@ -42,7 +42,7 @@ static void report(const struct windows *windows, struct result *result)
 {
     for (unsigned place = 0; place < PLACES; place++)
         result_group(result, "place%u", place);
-    for (unsigned number = 0; number < windows->count; number += 2) {
+    for (unsigned number = 0; number + 1 < windows->count; number += 2) {
         enum outcome outcome =
             outcome_merge(windows_outcome(windows, number), windows_outcome(windows, number + 1));
         result_count(result, outcome);
@@ -57,7 +57,7 @@ static void report(const struct windows *windows, struct result *result)
         result_sample(result, "own_increment_ns", place, own_ns);
     }
     if (result_kept(result) < PLACES)
-        result_refuse(result, STATUS_FAILED, "all CPUs were at it at once in %u windows only", result_kept(result));
+        result_refuse(result, STATUS_FAILED, "all CPUs were at work at once in %u windows only", result_kept(result));
 }
 
 static void measure(struct result *result, const struct crew *crew, unsigned rounds)

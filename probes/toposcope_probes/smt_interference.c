@@ -98,7 +98,7 @@ static void report(const struct windows *windows, struct result *result)
 {
     for (unsigned kind = 0; kind < KINDS; kind++)
         result_group(result, "%s", kinds[kind]);
-    for (unsigned number = 0; number < windows->count; number += 2) {
+    for (unsigned number = 0; number + 1 < windows->count; number += 2) {
         enum outcome outcome = outcome_of_both(windows, number);
         result_count(result, outcome);
         if (outcome != OUTCOME_KEPT)
@@ -110,7 +110,7 @@ static void report(const struct windows *windows, struct result *result)
         result_sample(result, "slowdown_ratio", number / 2 % KINDS, beside_ns / alone_ns);
     }
     if (result_kept(result) < KINDS)
-        result_refuse(result, STATUS_FAILED, "both CPUs were at it at once in %u windows only", result_kept(result));
+        result_refuse(result, STATUS_FAILED, "both CPUs were at work at once in %u windows only", result_kept(result));
 }
 
 int kernel_smt_interference(struct request *request)

@@ -218,7 +218,7 @@ class TestDisturbances:
             assert process.returncode == 0
         line = json.loads(out)
         assert line["status"] == "failed"
-        assert "died or was stopped" in line["reason"] or "within 300 ms" in line["reason"]
+        assert "died or was stopped" in line["reason"] or "within 200 ms" in line["reason"]
         assert not Path(f"/proc/{child}").exists()
 
     def test_an_end_that_is_killed_costs_one_target(self) -> None:

@@ -17,6 +17,7 @@
 #include "result.h"
 
 #define WARM_UP_NS 100000.0
+#define GATHER_MS 200 /* for all to get onto their CPUs, which may be busy */
 
 struct member {
     unsigned index; /* 0 is the calling thread */

@@ -22,7 +22,7 @@ static int help(void)
     puts("usage: toposcope-kernels <kernel> key=value ...\n"
          "       toposcope-kernels --list | --version | --help\n"
          "Measures with pinned threads or processes and prints one JSON object a line, one line a target.\n"
-         "Keys of all kernels: cpus=0,1 | pairs=0:1,0:2 | sets=0:1:2,3   max_ms=20   parent_pid=N\n"
+         "Keys of all kernels: cpus=0,1 | pairs=0:1,0:2 | sets=0:1:2,3   max_ms=40   parent_pid=N\n"
          "The program dies with its parent; with parent_pid it ends at once when that is gone already.");
     return 0;
 }

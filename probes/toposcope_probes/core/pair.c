@@ -17,8 +17,7 @@ enum {
     ROUND_TRIPS_MAX = 1 << 16,
 };
 #define BATCH_NS 6000.0
-#define NAP_NS 50000L
-enum { NAP_DOUBLINGS = 7 };
+#define WITHDRAWN 0u
 #define FINISHED UINT64_MAX
 
 /* Where the ends meet. `go` packs batch, line and round trips into one word, so that an end that comes late
@@ -65,7 +64,7 @@ static struct span unpack(const struct visit *visit, uint64_t go)
 
 static bool wait_until_ready(struct meeting *meeting, uint32_t number)
 {
-    struct spin spin = spin_for_ns(SPIN_NS);
+    struct spin spin = spin_for_ns(MEET_NS);
     while (atomic_load_explicit(&meeting->ready, memory_order_acquire) != number)
         if (spin_is_over(&spin))
             return false;
@@ -94,7 +93,8 @@ static double lead_batch(struct visit *visit, unsigned line, unsigned round_trip
     if (complete) {
         visit->misses = 0;
     } else {
-        nap_after_miss(&visit->misses, NAP_DOUBLINGS);
+        atomic_store_explicit(&visit->meeting->go, WITHDRAWN, memory_order_release);
+        nap_after_miss(&visit->misses);
         visit->guard = guard_take();
     }
     return outcome == OUTCOME_KEPT ? taken_ns : 0;
@@ -174,16 +174,17 @@ static void lead(struct visit *visit, const struct member *member)
 static uint64_t wait_for_go(const struct meeting *meeting, uint64_t last, const struct member *member,
                             struct guard *guard)
 {
-    struct spin spin = spin_for_ns(SPIN_NS);
+    struct spin spin = spin_for_ns(MEET_NS);
+    unsigned misses = 0;
     uint64_t go;
-    while ((go = atomic_load_explicit(&meeting->go, memory_order_acquire)) == last) {
+    while ((go = atomic_load_explicit(&meeting->go, memory_order_acquire)) == last || go == WITHDRAWN) {
         if (!spin_is_over(&spin))
             continue;
         if (ticks_now() > member->deadline_ticks)
             return FINISHED;
-        nap_ns(NAP_NS);
+        nap_after_miss(&misses);
         *guard = guard_take();
-        spin = spin_for_ns(0);
+        spin = spin_for_ns(MEET_NS);
     }
     return go;
 }

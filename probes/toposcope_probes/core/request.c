@@ -56,7 +56,7 @@ void request_open(struct request *request, const char *kernel, int count, char *
                 usage_error("%s is given twice", arguments[i]);
         request->options[i] = (struct option){.key = arguments[i], .value = equals + 1};
     }
-    request->max_ms = (unsigned)request_number(request, "max_ms", 20, 1, 600000);
+    request->max_ms = (unsigned)request_number(request, "max_ms", 40, 1, 600000);
 }
 
 void request_close(struct request *request)

@@ -25,7 +25,10 @@ static inline bool spin_is_over(struct spin *spin)
     return (++spin->turns & 255u) == 0 && ticks_now() > spin->deadline_ticks;
 }
 
-/* How long an end spins for another that may not be on its CPU. The longest batch is a tenth of it. */
+/* How long an end spins for another to come, and, many times what a batch takes, for one to go on. On a CPU
+ * shared with strangers many short looks meet sooner than few long ones: who spins uses up what the scheduler
+ * owes it, and then waits for the strangers' slices (docs/benchmarks-kernels.md has the comparison). */
+#define MEET_NS 100e3
 #define SPIN_NS 400e3
 
 /* Leaves the CPU to others for about that long. */
@@ -35,11 +38,12 @@ static inline void nap_ns(long ns)
     nanosleep(&length, NULL);
 }
 
-/* The nap after the nth miss in a row, doubling up to 50 µs << limit: who waits for an end that was stopped
- * spins for ever less of the time, 3 ms of the first 20. Counts the miss. */
-static inline void nap_after_miss(unsigned *misses, unsigned limit)
+/* Sleeps after the nth miss in a row: 50 µs, and after the first 64 (some 10 ms) ever longer up to 3.2 ms, so that
+ * an end that stays away costs little CPU time. Counts the miss. */
+static inline void nap_after_miss(unsigned *misses)
 {
-    nap_ns(50000L << (*misses < limit ? *misses : limit));
+    unsigned doublings = *misses < 64 ? 0 : *misses - 64;
+    nap_ns(50000L << (doublings < 6 ? doublings : 6));
     ++*misses;
 }
 
