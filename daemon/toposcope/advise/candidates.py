@@ -36,8 +36,10 @@ def candidates(request: Request, evidence: Evidence) -> Candidates:
     isolated = cpus & set(machine.isolated_cpus or ())
     if request.cpus is None and isolated and isolated != cpus:
         cpus -= isolated
-        reasons.append(f"CPUs {format_cpulist(sorted(isolated))} are isolated from the scheduler and left out; "
-                       "name them with --cpus to use them")  # fmt: skip
+        names = format_cpulist(sorted(isolated))
+        reasons.append(
+            f"CPUs {names} are isolated from the scheduler and left out; name them with --cpus to use them"
+        )
     busy = cpus & set(evidence.load.busy_cpus if evidence.load else ())
     if busy and (request.exclusive or len(cpus - busy) >= request.workers):
         cpus -= busy
@@ -101,6 +103,6 @@ def choose_cores(request: Request, layout: Layout, cores_are_known: bool) -> Cor
                 f"ask for at most {cores}, or allow two workers on a core with --smt allow",
             )
         return Cores(layout.cores, cores, True, (
-            f"{cores} workers instead of {request.workers}: there is no further core, and sharing one was "
-            "to be avoided",))  # fmt: skip
+            (f"{cores} workers instead of {request.workers}: there is no further core, and sharing one was "
+            "to be avoided"),))  # fmt: skip
     return Cores(layout.cores, request.workers, True, ("each worker has a core to itself",))

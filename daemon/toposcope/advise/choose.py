@@ -18,7 +18,7 @@ from toposcope.units import format_ns
 
 @dataclass(frozen=True)
 class Choice:
-    """Positions in binding order, why, and how such a placement's cost is told (None: costs nothing known)."""
+    """Positions in binding order, why, and how the cost of such a placement is told (None: unknown)."""
 
     positions: tuple[int, ...]
     reasons: tuple[str, ...]
@@ -45,9 +45,13 @@ def choose_near(request: Request, costs: PairCosts, cores: Cores) -> list[Choice
     if costs.basis == "declared":
         why = f"{simple.name}: by the declared levels no set is nearer"
     else:
-        known = "the measurement's own error" if costs.error_is_known else "an assumed error of the measurement"
-        why = (f"{simple.name}: {format_ns(cost(simple.chosen))} against {format_ns(cost(best))} for the nearest "
-               f"set found; the difference is within {known} ({costs.error_ratio:.1%})")  # fmt: skip
+        known = (
+            "the measurement's own error" if costs.error_is_known else "an assumed error of the measurement"
+        )
+        why = (
+            f"{simple.name}: {format_ns(cost(simple.chosen))} against {format_ns(cost(best))} for the "
+            f"nearest set found; the difference is within {known} ({costs.error_ratio:.1%})"
+        )
     plain = Choice(_inner_first(costs, simple.chosen), (why, *cores.reasons), cost)
     return [exact, plain] if request.exact else [plain, exact]
 
@@ -62,10 +66,11 @@ def _why_near(costs: PairCosts, chosen: Sequence[int]) -> tuple[str, ...]:
         return ("nothing was measured: these CPUs share the narrowest levels that the topology declares",)
     if len(chosen) < 2:
         return ("a single worker: the CPU nearest to all others",)
-    how = "measured pairs" if costs.basis == "measured" else (
-        f"{costs.measured_ratio:.0%} of the pairs measured, the others estimated from their levels and neighbours")
-    return (f"these CPUs reach each other in {format_ns(mean_cost(costs.rows, chosen))} on average ({how}), the "
-            "least of all sets found",)  # fmt: skip
+    how = "measured pairs"
+    if costs.basis == "sampled":
+        how = f"{costs.measured_ratio:.0%} of the pairs measured, the others told from levels and neighbours"
+    mean = format_ns(mean_cost(costs.rows, chosen))
+    return (f"these CPUs reach each other in {mean} on average ({how}), the least of all sets found",)
 
 
 def choose_mapped(request: Request, costs: PairCosts, cores: Cores) -> list[Choice]:
@@ -95,10 +100,12 @@ def choose_apart(
     positions = spread_out(costs.layout, cores.groups, workers, memory, speeds)
     if positions is None:
         raise UsageError(
-            f"the nodes' free memory does not hold {workers} workers of {request.memory_bytes_per_worker} bytes",
+            f"the nodes' memory does not hold {workers} workers of {request.memory_bytes_per_worker} bytes",
             "ask for fewer workers or less memory a worker",
         )
-    reasons += ["each on its own: spread over packages, cache domains and cores, so that each has most of them"]
+    reasons += [
+        "each on its own: spread over packages, cache domains and cores, so that each has most of them"
+    ]
     if memory is None or not (memory.latency_ns or memory.bandwidth_bytes_per_s):
         if request.bound == "memory":
             reasons.append("no node's bandwidth or latency was measured: spread by the declared topology")
@@ -108,7 +115,9 @@ def choose_apart(
     def cost(chosen: Sequence[int]) -> float:
         return memory_time(measured, chosen)
 
-    reasons.append(f"memory-bound work takes {cost(positions):.2f} of the time it would alone on the best node")
+    reasons.append(
+        f"memory-bound work takes {cost(positions):.2f} of the time it would alone on the best node"
+    )
     return [Choice(tuple(positions), (*reasons, *cores.reasons), cost, is_latency=False)]
 
 
@@ -121,5 +130,5 @@ def _useful_workers(request: Request, cores: Cores, memory: Memory | None) -> tu
     enough = sum(count or 0 for count in saturating)
     if not nodes or None in saturating or enough >= cores.workers:
         return cores.workers, []
-    return enough, [f"{enough} workers instead of {cores.workers}: they take all of the nodes' measured bandwidth, "
-                    "more would only wait"]  # fmt: skip
+    why = f"{enough} workers instead of {cores.workers}: they take all of the nodes' measured bandwidth"
+    return enough, [f"{why}, more would only wait"]

@@ -20,9 +20,11 @@ def parse_communication(text: str, *, name: str) -> tuple[Edge, ...]:
     Raises UsageError with line or number of the edge.
     """
     if len(text) > MAX_TEXT_BYTES:
-        raise UsageError(f"{name}: longer than {MAX_TEXT_BYTES} bytes", f"at most {MAX_EDGES} edges can be weighed")
+        raise UsageError(
+            f"{name}: longer than {MAX_TEXT_BYTES} bytes", f"at most {MAX_EDGES} edges can be weighed"
+        )
     rows = _json_rows(text, name) if text.lstrip()[:1] in ("[", "{") else _csv_rows(text)
-    edges = []
+    edges: list[Edge] = []
     for where, row in rows:
         if len(edges) == MAX_EDGES:
             raise UsageError(f"{name}: more than {MAX_EDGES} edges", "leave out those that matter least")

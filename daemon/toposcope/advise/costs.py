@@ -1,4 +1,6 @@
-"""What each pair of usable CPUs costs, from the evidence: measured, completed from a sample, or only declared."""
+"""What each pair of usable CPUs costs, from the evidence: measured, completed from a sample, or only
+declared.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from operator import itemgetter
-from typing import Final, Literal
+from typing import Final, Literal, cast
 
 from toposcope.advise.facts import Evidence
 from toposcope.advise.layout import Layout, layout_of
@@ -49,7 +51,8 @@ def pair_costs(evidence: Evidence, cpus: Sequence[int]) -> PairCosts:
         error = _error_of_directions(evidence.matrix)
     total = len(cpus) * (len(cpus) - 1)
     if total and not missing:
-        rows = [[*row[:index], 0.0, *row[index + 1 :]] for index, row in enumerate(known)]
+        # Nothing is missing but the diagonal, which becomes 0; looking at each cell again would cost 10 ms.
+        rows = [cast("list[float]", [*r[:index], 0.0, *r[index + 1 :]]) for index, r in enumerate(known)]
         return PairCosts(layout, rows, "measured", 1.0, *_or_assumed(error), unusable_pairs=unusable)
     pairs = [(a, b, ns) for a, row in enumerate(known) for b, ns in enumerate(row[:a]) if ns is not None]
     return PairCosts(
@@ -71,12 +74,14 @@ def _known_rows(matrix: Matrix | None, cpus: Sequence[int]) -> tuple[list[_Optio
     """Rows in the order of `cpus`, both directions averaged, and how many values were not positive."""
     if matrix is None:
         return [(None,) * len(cpus) for _ in cpus], 0
-    rows = [_means(index, *both) for index, both in enumerate(zip(matrix.cells, _columns(matrix), strict=True))]
+    rows = [
+        _means(index, *both) for index, both in enumerate(zip(matrix.cells, _columns(matrix), strict=True))
+    ]
     if tuple(cpus) != matrix.cpus:
         rows = _selected(rows, matrix.cpus, cpus)
     unusable = 0
     for index, row in enumerate(rows):
-        values = row if None not in row else [ns for ns in row if ns is not None]
+        values = [ns for ns in row if ns is not None]
         if values and min(values) <= 0:
             rows[index] = [ns if ns is not None and ns > 0 else None for ns in row]
             unusable += rows[index].count(None) - row.count(None)
@@ -95,9 +100,7 @@ def _means(index: int, there: _OptionalRow, back: _OptionalRow) -> _OptionalRow:
     return [b if a is None else a if b is None else (a + b) / 2 for a, b in zip(there, back, strict=True)]
 
 
-def _selected(
-    rows: Sequence[_OptionalRow], have: Sequence[int], cpus: Sequence[int]
-) -> list[_OptionalRow]:
+def _selected(rows: Sequence[_OptionalRow], have: Sequence[int], cpus: Sequence[int]) -> list[_OptionalRow]:
     position = {cpu: index for index, cpu in enumerate(have)}
     absent = len(have)
     indices = [position.get(cpu, absent) for cpu in cpus]
@@ -116,7 +119,9 @@ def _error_of_directions(matrix: Matrix | None) -> float | None:
     differences = []
     for index, (row, column) in enumerate(zip(matrix.cells, _columns(matrix), strict=True)):
         both = zip(row[:index], column[:index], strict=True)
-        differences += [abs(a - b) / (a + b) for a, b in both if a is not None and b is not None and a + b > 0]
+        differences += [
+            abs(a - b) / (a + b) for a, b in both if a is not None and b is not None and a + b > 0
+        ]
         if len(differences) > _ERROR_PAIRS:
             break
     return 1.4826 * statistics.median(differences) if differences else None

@@ -1,9 +1,10 @@
 """How much better than what the scheduler would do.
 
-Linux's scheduler knows nothing of who talks to whom: a waking thread goes to an idle core, and without any other
-load one place is as good to it as another (Documentation/scheduler/sched-domains.rst; select_idle_sibling in
-kernel/sched/fair.c). So its default is taken to be the mean over random placements, a core each while there are
-cores. That is a model, not a measurement; the interval is its spread, widened by the measurement's own error.
+Linux's scheduler knows nothing of who talks to whom: a waking thread goes to an idle core, and without any
+other load one place is as good to it as another (Documentation/scheduler/sched-domains.rst;
+select_idle_sibling in kernel/sched/fair.c). So its default is taken to be the mean over random placements,
+a core each while there are cores. That is a model, not a measurement; the interval is its spread, widened
+by the measurement's own error.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ _APART: Final = "apart"  # the relation of two CPUs that share no declared level
 
 @dataclass(frozen=True)
 class Level:
-    """One declared level: `labels[i]` is the number of the set that position i is in (its own, if in none)."""
+    """One declared level: `labels[i]` numbers the set that position i is in (its own, if in none)."""
 
     name: str
     labels: tuple[int, ...]

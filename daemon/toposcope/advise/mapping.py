@@ -1,9 +1,9 @@
 """Which worker on which CPU, where only some pairs of workers talk: pipelines and sparse communication.
 
-This is the quadratic assignment problem (Koopmans and Beckmann, Econometrica 25, 1957), which is NP-hard: greedy
-placement along the edges from many CPUs, moves and exchanges until none helps, then repeatedly a connected part
-of the workers is taken out and placed anew (large neighbourhood search, as in `nearest`). Deterministic, with a
-limit on cells looked at.
+This is the quadratic assignment problem (Koopmans and Beckmann, Econometrica 25, 1957), which is NP-hard:
+greedy placement along the edges from many CPUs, moves and exchanges until none helps, then repeatedly a
+connected part of the workers is taken out and placed anew (large neighbourhood search, as in `nearest`).
+Deterministic, with a limit on cells looked at.
 
 CPUs are positions 0…n-1, workers 0…k-1; `rows[i][j]` is what i and j cost each other (symmetric, 0 on the
 diagonal).

@@ -1,19 +1,26 @@
-"""Threads, processes or coroutines: chosen from what the claims' measurements found here, never from belief alone.
+"""Threads, processes or coroutines: chosen from what the claims' measurements found here, never from belief
+alone.
 
-Where a claim was not tested on this host the text-book answer is given, marked as such, with low confidence.
+Where a claim was not tested on this host the text-book answer is given, marked as such, with low
+confidence.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from toposcope.advise.facts import ClaimResult, Evidence
 from toposcope.advise.request import Request
 
 Model = Literal[
-    "threads", "processes", "process_per_l3_domain", "process_per_node", "coroutines", "coroutines_plus_native",
-]  # fmt: skip
+    "threads",
+    "processes",
+    "process_per_l3_domain",
+    "process_per_node",
+    "coroutines",
+    "coroutines_plus_native",
+]
 
 _UNTESTED: Final = 0.6  # confidence in a text-book answer, relative to a measured one
 
@@ -26,6 +33,10 @@ class ModelChoice:
     reasons: tuple[str, ...]
     not_measured: tuple[str, ...] = ()
     confidence: float = 1.0
+
+    def instead(self, model: Model, *reasons: str) -> ModelChoice:
+        """Another model, for further reasons."""
+        return replace(self, model=model, reasons=(*self.reasons, *reasons))
 
 
 def choose_model(request: Request, evidence: Evidence, nodes_used: int, domains_used: int) -> ModelChoice:
@@ -42,29 +53,28 @@ def choose_model(request: Request, evidence: Evidence, nodes_used: int, domains_
 
 
 def _for_isolated(request: Request, evidence: Evidence, nodes_used: int, domains_used: int) -> ModelChoice:
-    choice = _by_claim(evidence, "isolated_suits_processes", "processes", "threads", "work that shares nothing")
+    choice = _by_claim(
+        evidence, "isolated_suits_processes", "processes", "threads", "work that shares nothing"
+    )
     if request.bound == "memory" and 1 < nodes_used < request.workers:
-        return ModelChoice("process_per_node", (
-            *choice.reasons, f"one process on each of {nodes_used} nodes keeps every page local, its threads "
-            "share what is common"), choice.not_measured, choice.confidence)  # fmt: skip
+        why = f"one process on each of {nodes_used} nodes keeps every page local, its threads share the rest"
+        return choice.instead("process_per_node", why)
     if choice.model == "threads" and 1 < domains_used < request.workers:
-        return ModelChoice("process_per_l3_domain", (
-            *choice.reasons, f"but {domains_used} cache domains share no cache: one process on each"),
-            choice.not_measured, choice.confidence)  # fmt: skip
+        why = f"but {domains_used} cache domains share no cache: one process on each"
+        return choice.instead("process_per_l3_domain", why)
     return choice
 
 
 def _for_python(request: Request, evidence: Evidence) -> ModelChoice:
     if request.bound == "io":
-        return _by_claim(evidence, "io_coroutines_beat_threads", "coroutines", "threads",
-                         "waiting for input and output in Python")  # fmt: skip
+        what = "waiting for input and output in Python"
+        return _by_claim(evidence, "io_coroutines_beat_threads", "coroutines", "threads", what)
     gil = _by_claim(evidence, "gil_threads_not_parallel", "processes", "threads", "computing in Python")
     native = evidence.claim("native_code_escapes_gil")
     wants_sharing = request.sharing != "isolated" or bool(request.communication)
     if gil.model == "processes" and wants_sharing and native is not None and native.verdict == "confirmed":
-        return ModelChoice("coroutines_plus_native", (
-            *gil.reasons, _sentence(native), "the workers share data, which processes would have to copy: "
-            "compute in native code that releases the lock"), gil.not_measured, gil.confidence)  # fmt: skip
+        why = "the workers share data, which processes would copy: compute in native code that frees the lock"
+        return gil.instead("coroutines_plus_native", _sentence(native), why)
     return gil
 
 

@@ -1,12 +1,14 @@
 """The advice itself: `recommend(request, evidence)`, a pure function.
 
-Cost models, each in its own module: all share (`nearest`), some talk (`mapping`), nobody talks (`spread`); pairs not
-measured are filled in by `smooth`; the default to beat is in `gain`; the model in `models`; trust in `trust`.
+Cost models, each in its own module: all share (`nearest`), some talk (`mapping`), nobody talks (`spread`);
+pairs not measured are filled in by `smooth`; the default to beat is in `gain`; the model in `models`; trust
+in `trust`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 from toposcope.advise.answer import EvidenceUsed, MemoryPolicy, Placement, Recommendation, Verb
@@ -19,10 +21,12 @@ from toposcope.advise.launchers import all_commands
 from toposcope.advise.models import ModelChoice, choose_model
 from toposcope.advise.request import Request
 from toposcope.advise.spread import Memory
-from toposcope.advise.trust import Trust, trust
+from toposcope.advise.trust import trust
 from toposcope.errors import UsageError
 
 _LEAST_GAIN: Final = 0.02  # less than this is not worth a command line
+_LEAVE: Final = "leave it as it is"
+_MEASURE_FIRST: Final = "run `toposcope measure cacheline_cas` on the host, or give --matrix FILE.csv"
 
 _NEVER_CONSIDERED: Final = (
     "interrupts, devices and network cards: where they are attached is not looked at",
@@ -100,19 +104,18 @@ def _verdict(
 ) -> tuple[Verb, tuple[str, ...]]:
     """Whether to place at all, and why not."""
     if evidence.placement == "unstable":
-        return "leave", ("leave it as it is: the measured distances change while the machine runs",)
+        return "leave", (f"{_LEAVE}: the measured distances change while the machine runs",)
     if choice.is_latency and costs.basis == "declared" and talks(request):
-        return "leave", ("leave it as it is until something was measured: run `toposcope measure cacheline_cas` "
-                         "on the host, or give --matrix FILE.csv",)  # fmt: skip
+        return "leave", (f"{_LEAVE} until something was measured: {_MEASURE_FIRST}",)
     if gain is None:
-        return "leave", ("leave it as it is: the scheduler spreads such work by itself, and nothing measured "
-                         "shows a gain",)  # fmt: skip
+        why = "the scheduler spreads such work by itself, and nothing measured shows a gain"
+        return "leave", (f"{_LEAVE}: {why}",)
     if gain.ratio < 1 + max(_LEAST_GAIN, costs.error_ratio):
-        return "leave", (f"leave it as it is: a random placement costs only {gain.ratio:.3f} times as much, which "
-                         "is within the error",)  # fmt: skip
+        why = f"a random placement costs only {gain.ratio:.3f} times as much, which is within the error"
+        return "leave", (f"{_LEAVE}: {why}",)
     if request.bound == "io":
-        return "leave", ("leave it as it is: work that waits for input and output seldom waits for other CPUs; "
-                         "how it waits (the model) matters more",)  # fmt: skip
+        why = "work that waits for input and output seldom waits for other CPUs; the model matters more"
+        return "leave", (f"{_LEAVE}: {why}",)
     return "place", ()
 
 
@@ -126,7 +129,9 @@ def _placement(
     domains = layout.place_in_domain()[0]
     model = choose_model(request, evidence, len(nodes), len({domains[at] for at in choice.positions}))
     policy, policy_reasons = _memory_policy(request, evidence, nodes)
-    believed = trust(evidence, costs if choice.is_latency and talks(request) else None, [model.confidence**0.5])
+    believed = trust(
+        evidence, costs if choice.is_latency and talks(request) else None, [model.confidence**0.5]
+    )
     reasons = (*first_reasons, *choice.reasons, *_why_gain(choice, gain), *policy_reasons, *model.reasons)
     measured = choice.cost is not None and choice.is_latency and costs.basis != "declared"
     return Placement(
@@ -136,7 +141,7 @@ def _placement(
         cost_ns=choice.cost(choice.positions) if measured and choice.cost else None,
         confidence=believed.confidence,
         reasons=(*reasons, *believed.reasons),
-        evidence=_evidence_used(evidence, costs, model, believed),
+        evidence=_evidence_used(evidence, costs, model),
     )  # fmt: skip
 
 
@@ -144,8 +149,11 @@ def _why_gain(choice: Choice, gain: Gain | None) -> tuple[str, ...]:
     if gain is None:
         return ()
     what = "latency between the workers" if choice.is_latency else "memory time"
-    return (f"expected {what} under the scheduler's default (random idle cores): {gain.ratio:.2f} times this, "
-            f"{gain.low:.2f} to {gain.high:.2f} in nine of ten cases; your program gains less than that",)  # fmt: skip
+    default = (
+        f"expected {what} under the scheduler's default (random idle cores): {gain.ratio:.2f} times this"
+    )
+    within = f"{gain.low:.2f} to {gain.high:.2f} in nine of ten cases"
+    return (f"{default}, {within}; your program gains less than that",)
 
 
 def _memory_policy(
@@ -156,7 +164,9 @@ def _memory_policy(
     if len(nodes) == 1 and _fits(request, evidence, nodes[0]):
         return "bind", (f"all CPUs are on node {nodes[0]}: take its memory",)
     if len(nodes) > 1 and talks(request) and request.bound == "memory":
-        return "interleave", (f"nodes {', '.join(map(str, nodes))} are all used: spread shared pages over them",)
+        return "interleave", (
+            f"nodes {', '.join(map(str, nodes))} are all used: spread shared pages over them",
+        )
     return "local", ("memory from the node of the CPU that asks first",)
 
 
@@ -168,10 +178,7 @@ def _fits(request: Request, evidence: Evidence, node: int) -> bool:
     return free is None or free >= request.workers * request.memory_bytes_per_worker
 
 
-def _evidence_used(
-    evidence: Evidence, costs: PairCosts, model: ModelChoice, believed: Trust
-) -> tuple[EvidenceUsed, ...]:
-    del believed
+def _evidence_used(evidence: Evidence, costs: PairCosts, model: ModelChoice) -> tuple[EvidenceUsed, ...]:
     share = f"{costs.measured_ratio:.1%} of the pairs of {len(costs.layout.cpus)} CPUs"
     used = [EvidenceUsed("topology", "declared" if evidence.machine_is_declared else "absent")]
     if costs.basis == "declared":
@@ -185,8 +192,6 @@ def _evidence_used(
 
 
 def _with_commands(placement: Placement, evidence: Evidence, command: Sequence[str]) -> Placement:
-    from dataclasses import replace
-
     return replace(placement, commands=all_commands(placement, evidence.machine, command))
 
 

@@ -53,9 +53,7 @@ class Request:
 
     def __post_init__(self) -> None:
         if not 1 <= self.workers <= MAX_WORKERS:
-            raise UsageError(
-                f"{self.workers} workers can't be placed", f"ask for 1 to {MAX_WORKERS} workers"
-            )
+            raise UsageError(f"{self.workers} workers can't be placed", f"ask for 1 to {MAX_WORKERS} workers")
         for name, allowed in _CHOICES.items():
             if getattr(self, name) not in allowed:
                 raise UsageError(

@@ -1,9 +1,10 @@
 """Which CPUs are threads of one core, where there is only a latency matrix and no declared topology.
 
-Threads of a core hand a line over inside its own first-level cache: 4 to 16 ns in the published matrices of SMT
-machines that show it at all, at least 1.25 times nearer than the next CPU. Cores with a common second or third
-level cache look the same in shape (pairs at 41 to 60 ns against 90 to 260, fours at 20 against 103), so here, other
-than where levels are inferred, the absolute time decides: what takes longer than `NEAR_NS` has left its core.
+Threads of a core hand a line over inside its own first-level cache: 4 to 16 ns in the published matrices of
+SMT machines that show it at all, at least 1.25 times nearer than the next CPU. Cores with a common second
+or third level cache look the same in shape (pairs at 41 to 60 ns against 90 to 260, fours at 20 against
+103), so here, other than where levels are inferred, the absolute time decides: what takes longer than
+`NEAR_NS` has left its core.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ def _late_pairs(rows: Sequence[_Row], pairs: Sequence[tuple[int, ...]]) -> list[
     latencies = [value for first, second in pairs if (value := rows[first][second]) is not None]
     limit = min(NEAR_NS, 1.5 * statistics.median(latencies))
     steps = statistics.multimode(second - first for first, second in pairs)
-    late = []
+    late: list[tuple[int, ...]] = []
     for index in range(len(rows)):
         for step in steps:
             other = index + step

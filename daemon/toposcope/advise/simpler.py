@@ -1,7 +1,8 @@
-"""Sets that people can name: the first CPUs of one cache domain, node or package instead of any odd selection.
+"""Sets that people can name: the first CPUs of one cache domain, node or package instead of any odd
+selection.
 
-Where such a set costs no more than the measurement's own error above the best one, nothing shows that the best
-one is better; the simpler one is easier to write down, to check and to keep.
+Where such a set costs no more than the measurement's own error above the best one, nothing shows that the
+best one is better; the simpler one is easier to write down, to check and to keep.
 """
 
 from __future__ import annotations

@@ -1,13 +1,14 @@
 """Latencies of pairs that were not measured, from those that were and what the topology declares.
 
-A pair's log latency is the mean of its relation plus what its packages, nodes, caches and core types, its two
-cores, their places inside the cache domain, and each CPU add of their own. How far each kind of effect is
-believed follows from the data (empirical Bayes): residuals that share an effect vary together by that effect's
-variance, so the mean product of such residuals estimates it (Henderson's first method, C. R. Henderson,
-"Estimation of variance and covariance components", Biometrics 9, 1953), pulled towards a small value while few
-pairs tell. Then every effect is shrunk by noise / (noise + count · variance), in turns until they fit together
-(back-fitting of the best linear unbiased predictor: G. K. Robinson, Statistical Science 6, 1991). So a handful of
-noisy pairs moves nothing, and a slow socket or a near corner of a mesh is learnt from a tenth of all pairs.
+A pair's log latency is the mean of its relation plus what its packages, nodes, caches and core types, its
+two cores, their places inside the cache domain, and each CPU add of their own. How far each kind of effect
+is believed follows from the data (empirical Bayes): residuals that share an effect vary together by that
+effect's variance, so the mean product of such residuals estimates it (Henderson's first method, C. R.
+Henderson, "Estimation of variance and covariance components", Biometrics 9, 1953), pulled towards a small
+value while few pairs tell. Then every effect is shrunk by noise / (noise + count · variance), in turns
+until they fit together (back-fitting of the best linear unbiased predictor: G. K. Robinson, Statistical
+Science 6, 1991). So a handful of noisy pairs moves nothing, and a slow socket or a near corner of a mesh is
+learnt from a tenth of all pairs.
 """
 
 from __future__ import annotations
@@ -54,7 +55,9 @@ class _Effect:
         if self.of_pairs:
             both = zip(relations, ones, others, strict=True)
             ones = [
-                (relation << 40) | (one << 20) | other if one <= other else (relation << 40) | (other << 20) | one
+                (relation << 40) | (one << 20) | other
+                if one <= other
+                else (relation << 40) | (other << 20) | one
                 for relation, one, other in both
             ]
             others = []
@@ -122,14 +125,16 @@ class _Effect:
 def smoothed(layout: Layout, pairs: Sequence[Pair]) -> list[list[float]]:
     """Latency in ns of every pair of positions, from the measured `pairs` (a, b, positive ns).
 
-    Measured pairs keep their value. Without any measured pair the numbers are ranks of the declared levels, not
-    times: 1, 2, 4, … from the narrowest relation to the widest.
+    Measured pairs keep their value. Without any the numbers are ranks of the declared levels, not times:
+    1, 2, 4, … from the narrowest relation to the widest.
     """
     if not pairs:
         return _ranks(layout)
     relations = [layout.relation(a, b) for a, b, _ in pairs]
     middles = _middles(layout, pairs, relations)
-    left = _without_outliers([math.log(ns) - middles[r] for (_, _, ns), r in zip(pairs, relations, strict=True)])
+    left = _without_outliers(
+        [math.log(ns) - middles[r] for (_, _, ns), r in zip(pairs, relations, strict=True)]
+    )
     effects = _effects(layout)
     for effect in effects:
         effect.attach(pairs, relations)

@@ -4,11 +4,11 @@ A worker of a memory-bound program takes, relative to the best place when alone,
 
     latency(node) / least latency · max(1, workers on the node · bandwidth of a CPU / bandwidth of the node),
 
-which is the roofline of one resource (S. Williams, A. Waterman, D. Patterson, CACM 52(4), 2009). The sum over
-all workers is convex in the number on each node, and nodes don't touch each other, so always taking the CPU that
-adds least is optimal (B. Fox, "Discrete optimization via marginal analysis", Management Science 13, 1966). Among
-equals: an idle core before a busy core's second thread, faster cores first, then the emptier cache domain,
-cluster and package.
+which is the roofline of one resource (S. Williams, A. Waterman, D. Patterson, CACM 52(4), 2009). The sum
+over all workers is convex in the number on each node, and nodes don't touch each other, so always taking
+the CPU that adds least is optimal (B. Fox, "Discrete optimization via marginal analysis", Management
+Science 13, 1966). Among equals: an idle core before a busy core's second thread, faster cores first, then
+the emptier cache domain, cluster and package.
 """
 
 from __future__ import annotations

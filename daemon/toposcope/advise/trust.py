@@ -1,7 +1,7 @@
 """How far advice may be trusted, as one number from 0 to 1 and as sentences.
 
-The factors are judgements, not measurements; what matters is their order: measured before sampled before declared,
-fresh before old, stable before unknown before unstable.
+The factors are judgements, not measurements; what matters is their order: measured before sampled before
+declared, fresh before old, stable before unknown before unstable.
 """
 
 from __future__ import annotations
@@ -33,8 +33,10 @@ def trust(evidence: Evidence, costs: PairCosts | None, others: Sequence[float]) 
     confidence, reasons = _of_basis(costs)
     confidence *= _STABILITY[evidence.placement]
     if evidence.placement == "unstable":
-        reasons.append("the CPUs' places are unstable: a hypervisor or a change moved them between visits, so "
-                       "what was measured may not hold in a minute")  # fmt: skip
+        reasons.append(
+            "the CPUs' places are unstable: a hypervisor or a change moved them between visits, so what was "
+            "measured may not hold in a minute"
+        )
     if evidence.age_s is None:
         confidence *= _UNKNOWN_AGE
     elif evidence.age_s > FRESH_AGE_S:
@@ -49,10 +51,13 @@ def _of_basis(costs: PairCosts | None) -> tuple[float, list[str]]:
     if costs is None:
         return 0.5, []
     reasons = []
-    confidence = {"measured": 0.9, "sampled": 0.35 + 0.5 * costs.measured_ratio, "declared": 0.15}[costs.basis]
+    by_basis = {"measured": 0.9, "sampled": 0.35 + 0.5 * costs.measured_ratio, "declared": 0.15}
+    confidence = by_basis[costs.basis]
     if costs.unusable_pairs:
         confidence *= 0.5
-        reasons.append(f"{costs.unusable_pairs} pairs read zero or less: the clock was too coarse, they are not used")
+        reasons.append(
+            f"{costs.unusable_pairs} pairs read zero or less: the clock was too coarse, they are not used"
+        )
     if costs.unmeasured_relations:
         confidence *= 0.8
         reasons.append(f"no pair was measured for: {', '.join(costs.unmeasured_relations)}")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final, get_args
+from typing import Any, Final, TypeVar, get_args
 
 import click
 
@@ -25,10 +26,11 @@ from toposcope.topology.load import load_machine
 from toposcope.units import format_ns
 
 _SIZES: Final = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
+_Command = TypeVar("_Command", bound=Callable[..., Any])
 _PLACEHOLDER: Final = ("COMMAND",)
 
 
-def _choice(name: str, choices: object, default: str, text: str) -> Any:
+def _choice(name: str, choices: object, default: str, text: str) -> Callable[[_Command], _Command]:
     return click.option(
         name, type=click.Choice(get_args(choices)), default=default, show_default=True, help=text
     )
@@ -54,7 +56,9 @@ def _choice(name: str, choices: object, default: str, text: str) -> Any:
               help=f"Print just the words of this launcher: {', '.join(LAUNCHERS)}.")  # fmt: skip
 @_source.url_option
 @_source.config_option
-@click.option("--sysroot", type=click.Path(path_type=Path), metavar="DIR", help="Advise on a captured machine.")
+@click.option(
+    "--sysroot", type=click.Path(path_type=Path), metavar="DIR", help="Advise on a captured machine."
+)
 @click.option("--topology", "topology_file", type=click.Path(path_type=Path), metavar="FILE",
               help="Advise on the machine of this file.")  # fmt: skip
 @click.option("--matrix", "matrix_file", type=click.Path(path_type=Path), metavar="FILE",
@@ -70,7 +74,7 @@ def command(
     topology_file: Path | None,
     matrix_file: Path | None,
     command_words: tuple[str, ...],
-    **options: Any,
+    **options: Any,  # noqa: ANN401 - the request's options, taken apart in request_of
 ) -> None:
     """Say on which CPUs to run N workers, as threads or processes, and why.
 
@@ -78,14 +82,18 @@ def command(
     """
     request = request_of(**options)
     if launcher is not None and launcher not in LAUNCHERS:
-        raise UsageError(f"there are no words for {launcher[:40]!r}", f"known launchers: {', '.join(LAUNCHERS)}")
+        raise UsageError(
+            f"there are no words for {launcher[:40]!r}", f"known launchers: {', '.join(LAUNCHERS)}"
+        )
     if sysroot or topology_file or matrix_file:
         evidence = replayed(sysroot, topology_file, matrix_file)
     else:
         evidence = _evidence.live(url, config_file)
     answer = recommend(request, evidence, command_words or _PLACEHOLDER)
     if launcher is not None:
-        click.echo(command_for(launcher, answer.placements[0], evidence.machine, command_words or _PLACEHOLDER))
+        click.echo(
+            command_for(launcher, answer.placements[0], evidence.machine, command_words or _PLACEHOLDER)
+        )
     elif output_format == "json":
         print_json(to_document(answer))
     else:
@@ -94,7 +102,7 @@ def command(
 
 def request_of(
     *, memory_per_worker: str | None, communication_file: Path | None, cpus: str | None,
-    avoid_cpus: str | None, nodes: str | None, **plain: Any,
+    avoid_cpus: str | None, nodes: str | None, **plain: Any,  # noqa: ANN401 - strings and flags that Request checks
 ) -> Request:  # fmt: skip
     """The request that the options make. Raises UsageError."""
     return Request(
@@ -109,7 +117,9 @@ def request_of(
 
 def parse_size(size: str) -> int:
     """`512M`, `2GiB` or `1000` in bytes; units are powers of 1024. Raises UsageError."""
-    match = re.fullmatch(r"(\d{1,15}(?:\.\d{1,6})?)\s*([kmgt]?)(?:i?b)?", size.strip(), re.ASCII | re.IGNORECASE)
+    match = re.fullmatch(
+        r"(\d{1,15}(?:\.\d{1,6})?)\s*([kmgt]?)(?:i?b)?", size.strip(), re.ASCII | re.IGNORECASE
+    )
     if match is None:
         raise UsageError(f"{size[:40]!r} is not a size", "for example 512M or 2G")
     return int(float(match.group(1)) * _SIZES[match.group(2).lower()])
@@ -125,7 +135,8 @@ def replayed(sysroot: Path | None, topology_file: Path | None, matrix_file: Path
     source = ", ".join(str(path) for path in (sysroot, topology_file, matrix_file) if path)
     if matrix is not None and not set(matrix.cpus) & set(machine.online_cpus):
         raise UsageError(
-            f"{matrix_file}: none of its CPUs is in the topology", "give a topology and a matrix of the same machine"
+            f"{matrix_file}: none of its CPUs is in the topology",
+            "give a topology and a matrix of the same machine",
         )
     return Evidence(machine, matrix=matrix, mode="replay", source=source)
 
@@ -134,12 +145,14 @@ def text(answer: Recommendation) -> str:
     """The answer for people."""
     lines = [f"{answer.advice}: {_headline(answer.placements[0], answer)}"]
     for rank, placement in enumerate(answer.placements, 1):
-        lines += ["", f"{rank}. CPUs {format_cpulist(sorted(placement.cpus))} as {placement.model}, {_gain(placement)}, "
-                  f"confidence {placement.confidence:.0%}"]  # fmt: skip
+        cpus = format_cpulist(sorted(placement.cpus))
+        title = f"{rank}. CPUs {cpus} as {placement.model}, {_gain(placement)}"
+        lines += ["", f"{title}, confidence {placement.confidence:.0%}"]
         lines += [f"   - {reason}" for reason in placement.reasons]
-        lines += [f"   {name}: {words}" for name, words in placement.commands.items() if name in ("taskset", "numactl")]
+        lines += [f"   {name}: {placement.commands[name]}" for name in ("taskset", "numactl")]
     lines += ["", "evidence:"]
-    lines += [f"  {used.what}: {used.basis}{_age(used.age_s)} {used.detail}".rstrip() for used in answer.placements[0].evidence]
+    for used in answer.placements[0].evidence:
+        lines.append(f"  {used.what}: {used.basis}{_age(used.age_s)} {used.detail}".rstrip())
     lines += ["not considered:", *(f"  {note}" for note in answer.not_considered)]
     return "\n".join([*lines, f"mode: {answer.mode}; source: {answer.source}"])
 
@@ -180,4 +193,6 @@ def _communication(path: Path) -> tuple[requests.Edge, ...]:
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror}", "name a CSV or JSON file") from error
     except UnicodeDecodeError as error:
-        raise UsageError(f"{path}: byte {error.start} is not UTF-8 text", "name a CSV or JSON file") from error
+        raise UsageError(
+            f"{path}: byte {error.start} is not UTF-8 text", "name a CSV or JSON file"
+        ) from error

@@ -1,7 +1,7 @@
 """The same placement in the words of the launcher that someone has.
 
-A launcher is a function from a `Launch` to text, in one of this package's modules; `LAUNCHERS` names them. User
-strings (the command) are quoted for the shell wherever a shell will read them.
+A launcher is a function from a `Launch` to text, in one of this package's modules; `LAUNCHERS` names them.
+User strings (the command) are quoted for the shell wherever a shell will read them.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ def openmp(launch: Launch) -> str:
 def openmpi(launch: Launch) -> str:
     """`mpirun` with a CPU for each local rank.
 
-    Its own options for CPU lists changed between 4 and 5, and count CPUs logically; so Open MPI is told not to
+    Its own options for CPU lists changed between 4 and 5, and count CPUs logically; so it is told not to
     bind, and each rank binds itself by OMPI_COMM_WORLD_LOCAL_RANK, which all versions set.
     """
     pick = "$((OMPI_COMM_WORLD_LOCAL_RANK + 1))"

@@ -20,15 +20,15 @@ def gunicorn(launch: Launch) -> str:
 
 def uvicorn(launch: Launch) -> str:
     """uvicorn: an event loop for each worker process."""
-    return (
-        f"taskset --cpu-list {launch.cpu_list} uvicorn --workers {launch.workers} {launch.shell_command}"
-    )
+    return f"taskset --cpu-list {launch.cpu_list} uvicorn --workers {launch.workers} {launch.shell_command}"
 
 
 def jvm(launch: Launch) -> str:
     """ActiveProcessorCount sizes its pools and collectors; UseNUMA only where several nodes are used."""
     numa = " -XX:+UseNUMA" if len(launch.nodes) > 1 else ""
-    wrapper = numactl(Launch(launch.cpus, launch.nodes, launch.memory_policy, "threads", launch.machine, ("java",)))
+    wrapper = numactl(
+        Launch(launch.cpus, launch.nodes, launch.memory_policy, "threads", launch.machine, ("java",))
+    )
     return f"{wrapper} -XX:ActiveProcessorCount={launch.workers}{numa} {launch.shell_command}"
 
 
@@ -48,13 +48,19 @@ def spark(launch: Launch) -> str:
     cores = max(map(len, parts.values()))
     lines = [
         f"# {len(parts)} executors of {cores} cores",
-        f"spark-submit --conf spark.executor.instances={len(parts)} --conf spark.executor.cores={cores} "
-        f"--conf spark.cores.max={launch.workers} {launch.shell_command}",
+        (
+            f"spark-submit --conf spark.executor.instances={len(parts)} --conf spark.executor.cores={cores} "
+            f"--conf spark.cores.max={launch.workers} {launch.shell_command}"
+        ),
         "# a worker for each node, in place of start-worker.sh alone; MASTER is the master's address",
     ]
     for number, (node, cpus) in enumerate(parts.items()):
         pinned = format_cpulist(sorted(cpus))
-        wrapper = f"taskset --cpu-list {pinned}" if node is None else f"numactl --physcpubind={pinned} --membind={node}"
+        wrapper = (
+            f"taskset --cpu-list {pinned}"
+            if node is None
+            else f"numactl --physcpubind={pinned} --membind={node}"
+        )
         lines.append(f"SPARK_IDENT_STRING=node{number} {wrapper} "
                      f'"$SPARK_HOME"/sbin/start-worker.sh --cores {len(cpus)} MASTER')  # fmt: skip
     return "\n".join(lines)
