@@ -10,6 +10,8 @@ from typing import Any, Final
 from toposcope import __version__, config, http, serving
 from toposcope.errors import UsageError
 from toposcope.matrix import Matrix
+from toposcope.page.handlers import Page
+from toposcope.results import Visit
 from toposcope.topology.fingerprint import fingerprint
 from toposcope.topology.model import Machine
 from toposcope.view import View
@@ -43,7 +45,8 @@ class ReplayService:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
-        app = http.make_app(self.view, self, serving.allowed_hosts(self._settings.web))
+        routes = Page(self.view, self).routes()
+        app = http.make_app(self.view, self, serving.allowed_hosts(self._settings.web), routes)
         with contextlib.closing(serving.open_listener(self._settings.web.listen_address)) as listener:
             await serving.serve(app, listener, self._settings.web, self._stop)
 
@@ -58,4 +61,9 @@ class ReplayService:
     async def events(self, limit: int) -> list[dict[str, Any]]:
         """None: nothing changes in a replay."""
         del limit
+        return []
+
+    async def history(self, result_id: str) -> list[Visit]:
+        """None: a matrix says nothing of times."""
+        del result_id
         return []

@@ -1,0 +1,222 @@
+"""The routes of the page: `/`, what it loads, and the history of a result.
+
+Everything comes from this daemon and nothing inline is run: the Content-Security-Policy allows no more, so
+that even markup that slipped in would do nothing. Pages poll `/page/live`; there is no open stream, so a
+stop of the daemon waits for no page.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import hashlib
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+import toposcope_probes
+from toposcope.http import SCHEMA_VERSION, ApiError, accepts_gzip, integer, json_response
+from toposcope.matrix import Matrix
+from toposcope.measure.plan import MATRIX_PROBE
+from toposcope.page.heatmap import heatmap_document
+from toposcope.page.history import mode_lines, points_of
+from toposcope.page.measured import Measured, measured_topology
+from toposcope.page.sections import Claims, Sections, claims_of, environment
+from toposcope.render import svg, topology_svg
+from toposcope.render.history_svg import Point, history_svg
+from toposcope.results import Result, Visit
+from toposcope.units import split_unit
+from toposcope.view import View
+from toposcope_probes.contract import ProbeSpec, TargetKind
+
+CONTENT_SECURITY_POLICY: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+)
+_STATIC: Final = Path(__file__).parent / "static"
+_EVENTS_SHOWN: Final = 20
+# However many pages are open, sections are rendered at most this often, matrices and levels less often.
+_LIVE_AGE_S: Final = 2.0
+_HEATMAP_AGE_S: Final = 20.0
+_MEASURED_AGE_S: Final = 60.0
+_HOURS_MAX: Final = 24 * 366
+_HOURS_DEFAULT: Final = 24
+_TYPES: Final = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+
+
+class Sources(Protocol):
+    """What the page needs of the service besides the view."""
+
+    async def events(self, limit: int) -> list[dict[str, Any]]:
+        """The newest events, newest first."""
+
+    async def history(self, result_id: str) -> Sequence[Visit]:
+        """All visits of a result that are kept singly, oldest first."""
+
+
+class Page:
+    """The page's handlers. `claims_now` gives the claims of a view; by default they are judged anew."""
+
+    def __init__(
+        self,
+        view: View,
+        sources: Sources,
+        claims_now: Claims = claims_of,
+        wall_s: Callable[[], float] = time.time,
+    ) -> None:
+        self._view = view
+        self._sources = sources
+        self._wall_s = wall_s
+        self._sections = Sections(view, claims_now)
+        self._files = _static_files()
+        self._kept: dict[str, tuple[float, int, bytes]] = {}
+
+    def routes(self) -> list[Route]:
+        """Every path of the page."""
+        return [
+            Route("/", self._get_page),
+            Route("/page/live", self._get_live),
+            Route("/page/heatmap/{probe}", self._get_heatmap),
+            Route("/page/measured", self._get_measured),
+            Route("/page/history.svg", self._get_history_picture),
+            Route("/page/{name}", self._get_file),
+            Route("/api/v1/history/{result_id:path}", self._get_history),
+        ]
+
+    async def _get_page(self, request: Request) -> Response:
+        html = self._sections.page(await self._sources.events(_EVENTS_SHOWN))
+        headers = {"Content-Security-Policy": CONTENT_SECURITY_POLICY, "Referrer-Policy": "no-referrer"}
+        return _answer(request, html.encode(), "text/html; charset=utf-8", headers)
+
+    async def _get_file(self, request: Request) -> Response:
+        name = request.path_params["name"]
+        if name not in self._files:
+            raise ApiError(404, "not_found", "the page has no such file", "see /")
+        return _answer(request, self._files[name], _TYPES[Path(name).suffix])
+
+    async def _get_live(self, request: Request) -> Response:
+        async def make() -> bytes:
+            sections = self._sections.live(await self._sources.events(_EVENTS_SHOWN))
+            return msgspec.json.encode({
+                "fingerprint": self._view.fingerprint,
+                "busy_cpus": self._view.status.get("busy_cpus", ()),
+                "sections": {name: str(html) for name, html in sections.items()},
+            })  # fmt: skip
+
+        return _answer(request, await self._keep("live", _LIVE_AGE_S, make), "application/json")
+
+    async def _get_heatmap(self, request: Request) -> Response:
+        spec = _pair_probe(request.path_params["probe"])
+
+        async def make() -> bytes:
+            matrix, machine = self._view.matrix(spec.name), self._view.machine
+            document = await asyncio.to_thread(heatmap_document, matrix, machine)
+            facts = {"probe": spec.name, "operation": spec.operation, "probes": self._pair_probes()}
+            return msgspec.json.encode(document | facts)
+
+        body = await self._keep(f"heatmap {spec.name}", _HEATMAP_AGE_S, make)
+        return _answer(request, body, "application/json")
+
+    def _pair_probes(self) -> list[str]:
+        """The probes of pairs that have results; in replay the one that the matrix stands for."""
+        found = {result.identity.probe for result in self._view.results} | {MATRIX_PROBE}
+        pairs = {spec.name for spec in toposcope_probes.load_all() if spec.target is TargetKind.PAIR}
+        return sorted(found & pairs)
+
+    async def _get_measured(self, request: Request) -> Response:
+        async def make() -> bytes:
+            matrix, machine = self._view.matrix(), self._view.machine
+            found: Measured | None = None
+            if _is_known(matrix):
+                found = await asyncio.to_thread(measured_topology, matrix, machine)
+            template = environment().get_template("measured.html")
+            return template.render(measured=found, cpus=len(machine.online_cpus)).encode()
+
+        body = await self._keep("measured", _MEASURED_AGE_S, make)
+        return _answer(request, body, "text/html; charset=utf-8")
+
+    async def _keep(self, name: str, age_s: float, make: Callable[[], Any]) -> bytes:
+        """What `make` made: anew when the view has changed and the last one is older than `age_s`."""
+        now_s = time.monotonic()
+        made_s, version, body = self._kept.get(name, (float("-inf"), -1, b""))
+        if version != self._view.version and now_s - made_s > age_s:
+            version = self._view.version
+            body = await make()
+            self._kept[name] = (now_s, version, body)
+        return body
+
+    async def _get_history(self, request: Request) -> Response:
+        result = self._result(request.path_params["result_id"])
+        points = await self._points(result, request.query_params)
+        document = {
+            "schema_version": SCHEMA_VERSION,
+            "mode": self._view.mode,
+            "id": result.identity.id,
+            "measure": result.primary,
+            "points": [
+                {"time_s": p.time_s, "estimate": p.value, "low": p.low, "high": p.high} for p in points
+            ],
+        }
+        return json_response(request, document)
+
+    async def _get_history_picture(self, request: Request) -> Response:
+        result = self._result(request.query_params.get("id", ""))
+        points = await self._points(result, request.query_params)
+        unit = split_unit(result.primary)[1].replace("_", " ")
+        picture = history_svg(points, result.identity.id, unit, mode_lines(result))
+        # The picture stands alone and carries its style; it runs nothing.
+        headers = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"}
+        return _answer(request, picture.encode(), "image/svg+xml", headers)
+
+    async def _points(self, result: Result, query: Mapping[str, str]) -> list[Point]:
+        hours = integer(query, "hours", _HOURS_DEFAULT, 1, _HOURS_MAX)
+        visits = await self._sources.history(result.identity.id)
+        return points_of(visits, result.primary, self._wall_s() - 3600 * hours)
+
+    def _result(self, result_id: str) -> Result:
+        result = self._view.result(result_id)
+        if result is None:
+            raise ApiError(404, "not_found", "there is no result with this id", "see /api/v1/results")
+        return result
+
+
+def _pair_probe(name: str) -> ProbeSpec:
+    spec = toposcope_probes.find(name)
+    if spec is None or spec.target is not TargetKind.PAIR:
+        raise ApiError(404, "not_found", f"{name!r} is not a probe of CPU pairs", "see /api/v1/probes")
+    return spec
+
+
+def _is_known(matrix: Matrix) -> bool:
+    return any(cell is not None for row in matrix.cells for cell in row)
+
+
+def _static_files() -> dict[str, bytes]:
+    """The page's files; its style sheet ends with the rules that the pictures share."""
+    files = {path.name: path.read_bytes() for path in sorted(_STATIC.iterdir()) if path.suffix in _TYPES}
+    files["page.css"] += (svg.STYLE + topology_svg.STYLE).encode()
+    return files
+
+
+def _answer(
+    request: Request,
+    body: bytes,
+    media_type: str,
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    """The body, gzipped where it pays; 304 where the client has it already."""
+    tag = f'"{hashlib.blake2b(body, digest_size=12).hexdigest()}"'
+    out = {"Content-Type": media_type, "Vary": "Accept-Encoding", "Cache-Control": "no-cache", "ETag": tag}
+    out |= headers or {}
+    if request.headers.get("if-none-match") == tag:
+        return Response(status_code=304, headers=out)
+    if len(body) > 1024 and accepts_gzip(request):
+        body = gzip.compress(body, compresslevel=6)
+        out["Content-Encoding"] = "gzip"
+    return Response(body, headers=out)

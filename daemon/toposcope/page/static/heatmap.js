@@ -1,0 +1,335 @@
+"use strict";
+// The heat map: one canvas that draws a quarter of a million cells from one document. Rows are the first CPU of
+// a pair, columns the second; both are in topology order, with gaps between domains.
+
+const GAPS = [4, 2, 1]; // CSS pixels before a domain, by depth, as far as there is room
+
+class Heatmap {
+  constructor(canvas, { onRead, onZoom }) {
+    this.canvas = canvas;
+    this.onRead = onRead;
+    this.onZoom = onZoom;
+    this.data = null;
+    this.zoom = null;
+    this.cursor = null;
+    canvas.addEventListener("pointermove", (event) => this.point(event));
+    canvas.addEventListener("pointerleave", () => this.read(null));
+    canvas.addEventListener("click", (event) => { this.point(event); this.zoomIn(); });
+    canvas.addEventListener("keydown", (event) => this.key(event));
+    new ResizeObserver(() => this.draw()).observe(canvas.parentElement);
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.draw());
+  }
+
+  show(data) {
+    const same = this.data && this.data.cpus.length === data.cpus.length;
+    this.data = data;
+    if (!same || !this.zoom) this.zoom = this.whole();
+    this.draw();
+  }
+
+  whole() {
+    const end = this.data.cpus.length;
+    return { rows: [0, end], columns: [0, end] };
+  }
+
+  // The value from CPU number `row` to CPU number `column` of the order, or null.
+  value(row, column) {
+    const { cells, cpus, symmetric } = this.data;
+    const n = cpus.length;
+    if (row === column) return null;
+    if (!symmetric) return cells[row * n + column];
+    const [low, high] = row < column ? [row, column] : [column, row];
+    return cells[low * n - (low * (low + 1)) / 2 + high - low - 1];
+  }
+
+  step(value) {
+    const { edges } = this.data;
+    let low = 0, high = edges.length - 2;
+    while (low < high) {
+      const middle = (low + high + 1) >> 1;
+      if (value >= edges[middle]) low = middle; else high = middle - 1;
+    }
+    return low;
+  }
+
+  relation(row, column) {
+    let found = null, size = Infinity;
+    for (const level of this.data.levels) {
+      const group = level.group_of[row];
+      if (group >= 0 && group === level.group_of[column] && level.sizes[group] <= size) {
+        found = level.name;
+        size = level.sizes[group];
+      }
+    }
+    return (found || "cross_package").replaceAll("_", " ");
+  }
+
+  // Positions of the cells' left edges along one axis, and the size of a cell, in device pixels.
+  axis([start, end], length, ratio) {
+    const gap = new Array(end - start).fill(0);
+    for (const domain of this.data.domains) {
+      for (const border of [domain.start, domain.end]) {
+        if (border > start && border < end && domain.depth < GAPS.length) {
+          gap[border - start] = Math.max(gap[border - start], GAPS[domain.depth] * ratio);
+        }
+      }
+    }
+    let total = gap.reduce((sum, each) => sum + each, 0);
+    if (total > length / 6) { gap.fill(0); total = 0; }
+    const cell = (length - total) / (end - start);
+    const edges = [];
+    let at = 0;
+    for (let index = 0; index < end - start; index += 1) {
+      at += gap[index];
+      edges.push(Math.round(at));
+      at += cell;
+    }
+    return { edges, cell, start, end };
+  }
+
+  draw() {
+    if (!this.data) return;
+    const css = Math.min(this.canvas.parentElement.clientWidth, 760);
+    if (css <= 0) return;
+    const ratio = window.devicePixelRatio || 1;
+    const { rows, columns } = this.zoom;
+    const tall = Math.min(1.4, Math.max(0.25, (rows[1] - rows[0]) / (columns[1] - columns[0])));
+    const [width, height] = [Math.round(css * ratio), Math.round(css * tall * ratio)];
+    this.canvas.width = width;
+    this.canvas.height = height;
+    this.canvas.style.width = `${css}px`;
+    this.canvas.style.height = `${css * tall}px`;
+    this.margin = Math.round(44 * ratio);
+    this.x = this.axis(columns, width - this.margin, ratio);
+    this.y = this.axis(rows, height - this.margin, ratio);
+    const context = this.canvas.getContext("2d");
+    const style = getComputedStyle(document.body);
+    this.paint(context, style.getPropertyValue("--line").trim());
+    this.label(context, ratio, style.getPropertyValue("--soft").trim());
+    this.mark(context, ratio, style.getPropertyValue("--ink").trim());
+  }
+
+  paint(context, absent) {
+    const { colours, light_text_steps: light } = this.data;
+    const { x, y, margin } = this;
+    const withNumbers = Math.min(x.cell, y.cell) >= 30 * (window.devicePixelRatio || 1);
+    context.textAlign = "center";
+    context.textBaseline = "middle";
+    context.font = `${Math.round(11 * (window.devicePixelRatio || 1))}px system-ui, sans-serif`;
+    for (let row = y.start; row < y.end; row += 1) {
+      const top = margin + y.edges[row - y.start];
+      const height = Math.ceil(y.cell);
+      for (let column = x.start; column < x.end; column += 1) {
+        if (row === column) continue;
+        const value = this.value(row, column);
+        const left = margin + x.edges[column - x.start];
+        const step = value === null ? -1 : this.step(value);
+        context.fillStyle = step < 0 ? absent : colours[step];
+        context.fillRect(left, top, Math.ceil(x.cell), height);
+        if (withNumbers && step >= 0) {
+          context.fillStyle = step < light ? "#ffffff" : "#10141a";
+          context.fillText(String(value), left + x.cell / 2, top + y.cell / 2);
+        }
+      }
+    }
+  }
+
+  label(context, ratio, colour) {
+    context.fillStyle = colour;
+    context.font = `${Math.round(11 * ratio)}px system-ui, sans-serif`;
+    for (const [axis, across] of [[this.x, true], [this.y, false]]) {
+      const borders = new Set(this.data.domains.map((domain) => domain.start));
+      let last = -Infinity;
+      for (let index = axis.start; index < axis.end; index += 1) {
+        const middle = axis.edges[index - axis.start] + axis.cell / 2;
+        const room = (across ? 30 : 15) * ratio;
+        const wanted = axis.cell >= room || borders.has(index) || index === axis.start;
+        if (!wanted || middle - last < room) continue;
+        last = middle;
+        const text = String(this.data.cpus[index]);
+        context.textAlign = across ? "center" : "right";
+        context.textBaseline = "middle";
+        if (across) context.fillText(text, this.margin + middle, this.margin - 12 * ratio);
+        else context.fillText(text, this.margin - 8 * ratio, this.margin + middle);
+      }
+    }
+  }
+
+  mark(context, ratio, colour) {
+    if (!this.cursor) return;
+    const { row, column } = this.cursor;
+    if (row < this.y.start || row >= this.y.end || column < this.x.start || column >= this.x.end) return;
+    context.strokeStyle = colour;
+    context.lineWidth = 2 * ratio;
+    const left = this.margin + this.x.edges[column - this.x.start];
+    const top = this.margin + this.y.edges[row - this.y.start];
+    const size = 4 * ratio;
+    context.strokeRect(left - 1, top - 1, Math.max(this.x.cell, size) + 2, Math.max(this.y.cell, size) + 2);
+  }
+
+  at(axis, position) {
+    for (let index = axis.edges.length - 1; index >= 0; index -= 1) {
+      if (position >= axis.edges[index]) {
+        return position <= axis.edges[index] + axis.cell + 1 ? axis.start + index : -1;
+      }
+    }
+    return -1;
+  }
+
+  point(event) {
+    if (!this.data) return;
+    const box = this.canvas.getBoundingClientRect();
+    const scale = this.canvas.width / box.width;
+    const x = event.clientX - box.left, y = event.clientY - box.top;
+    const column = this.at(this.x, x * scale - this.margin), row = this.at(this.y, y * scale - this.margin);
+    this.read(row < 0 || column < 0 ? null : { row, column, x, y });
+  }
+
+  read(cursor) {
+    const before = this.cursor;
+    this.cursor = cursor;
+    if (before?.row !== cursor?.row || before?.column !== cursor?.column) this.redraw();
+    this.onRead(cursor && this.sentence(cursor.row, cursor.column), cursor);
+  }
+
+  redraw() {
+    if (this.pending) return;
+    this.pending = requestAnimationFrame(() => { this.pending = 0; this.draw(); });
+  }
+
+  sentence(row, column) {
+    const [first, second] = [this.data.cpus[row], this.data.cpus[column]];
+    if (row === column) return `CPU ${first}`;
+    const value = this.value(row, column);
+    const said = value === null ? "not measured" : `${value} ns`;
+    return `CPU ${first} → CPU ${second}: ${said}, ${this.relation(row, column)}`;
+  }
+
+  key(event) {
+    if (!this.data) return;
+    const moves = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] };
+    if (event.key in moves) {
+      const [down, right] = moves[event.key];
+      const { rows, columns } = this.zoom;
+      const from = this.cursor || { row: rows[0], column: columns[0] - right };
+      const row = Math.min(Math.max(from.row + down, rows[0]), rows[1] - 1);
+      const column = Math.min(Math.max(from.column + right, columns[0]), columns[1] - 1);
+      const x = (this.margin + this.x.edges[column - this.x.start]) * this.canvas.clientWidth / this.canvas.width;
+      const y = (this.margin + this.y.edges[row - this.y.start]) * this.canvas.clientWidth / this.canvas.width;
+      this.read({ row, column, x, y });
+    } else if (event.key === "Enter") this.zoomIn();
+    else if (event.key === "Escape") this.zoomOut();
+    else return;
+    event.preventDefault();
+  }
+
+  // The next smaller domain that holds a position, or the range as it is.
+  inner([start, end], position) {
+    const holds = this.data.domains.filter((domain) => domain.start <= position && position < domain.end
+      && domain.end - domain.start < end - start);
+    holds.sort((one, other) => (other.end - other.start) - (one.end - one.start));
+    return holds.length ? [holds[0].start, holds[0].end] : [start, end];
+  }
+
+  zoomIn() {
+    if (!this.cursor) return;
+    const { rows, columns } = this.zoom;
+    this.setZoom({ rows: this.inner(rows, this.cursor.row), columns: this.inner(columns, this.cursor.column) });
+  }
+
+  outer([start, end]) {
+    const holds = this.data.domains.filter((domain) => domain.start <= start && domain.end >= end
+      && domain.end - domain.start > end - start);
+    holds.sort((one, other) => (one.end - one.start) - (other.end - other.start));
+    return holds.length ? [holds[0].start, holds[0].end] : [0, this.data.cpus.length];
+  }
+
+  zoomOut() {
+    if (this.data) this.setZoom({ rows: this.outer(this.zoom.rows), columns: this.outer(this.zoom.columns) });
+  }
+
+  setZoom(zoom) {
+    this.zoom = zoom;
+    this.draw();
+    this.onZoom(zoom);
+  }
+}
+
+// Wires one heat map to the page's controls; `load(probe)` gives its document or null.
+function startHeatmap(load) {
+  const find = (id) => document.getElementById(id);
+  const tip = find("hm-tip"), readout = find("hm-readout");
+  const map = new Heatmap(find("hm-canvas"), {
+    onRead(sentence, cursor) {
+      tip.hidden = !sentence;
+      if (!sentence) return;
+      readout.textContent = sentence;
+      tip.textContent = sentence;
+      const room = map.canvas.clientWidth - tip.offsetWidth;
+      tip.style.left = `${Math.max(0, Math.min(cursor.x + 14, room))}px`;
+      tip.style.top = `${cursor.y + 18}px`;
+    },
+    onZoom(zoom) {
+      const same = zoom.rows[0] === zoom.columns[0] && zoom.rows[1] === zoom.columns[1];
+      find("hm-zoom").value = same ? zoom.rows.join("-") : "";
+      const n = map.data.cpus.length;
+      find("hm-out").disabled = zoom.rows[1] - zoom.rows[0] === n && zoom.columns[1] - zoom.columns[0] === n;
+    },
+  });
+  find("hm-zoom").addEventListener("change", (event) => {
+    const range = event.target.value.split("-").map(Number);
+    map.setZoom({ rows: range, columns: range });
+  });
+  find("hm-out").addEventListener("click", () => map.zoomOut());
+  find("hm-probe").addEventListener("change", () => refresh());
+
+  async function refresh() {
+    const data = await load(find("hm-probe").value || "cacheline_cas");
+    if (!data) return;
+    const empty = !data.edges.length;
+    find("heatmap").hidden = empty;
+    find("hm-empty").hidden = !empty;
+    find("hm-empty").textContent = data.cpus.length < 2
+      ? "One CPU: there is no pair to measure." : "No latency between CPUs has been measured yet.";
+    if (empty) return;
+    options(find("hm-probe"), data.probes.map((name) => [name, name.replaceAll("_", " ")]), data.probe);
+    const whole = `0-${data.cpus.length}`;
+    const domains = data.domains.map((d) => [`${d.start}-${d.end}`, `${"  ".repeat(d.depth)}${d.label}`]);
+    const chosen = map.zoom ? map.zoom.rows.join("-") : whole;
+    options(find("hm-zoom"), [[whole, "the whole machine"], ...domains], chosen);
+    find("hm-csv").href = `/api/v1/matrix/${data.probe}?format=csv`;
+    find("hm-json").href = `/api/v1/matrix/${data.probe}`;
+    find("heatmap-h").textContent = `Latency between CPUs: ${data.operation}, ns one way`;
+    legend(find("hm-legend"), data);
+    map.show(data);
+    map.onZoom(map.zoom);
+  }
+  return { refresh, map };
+}
+
+function options(select, pairs, chosen) {
+  select.replaceChildren(...pairs.map(([value, text]) => new Option(text, value, false, value === chosen)));
+}
+
+function legend(holder, { edges, colours }) {
+  const step = 40, height = 34;
+  const node = (name, attributes, text = "") => {
+    const made = document.createElementNS("http://www.w3.org/2000/svg", name);
+    for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
+    made.textContent = text;
+    return made;
+  };
+  const width = step * colours.length + 60;
+  const picture = node("svg", { class: "pic", width, height, viewBox: `0 0 ${width} ${height}`, role: "img",
+    "aria-label": `Colours from ${edges[0]} ns (dark) to ${edges.at(-1)} ns (bright), logarithmic` });
+  colours.forEach((fill, index) => {
+    picture.append(node("rect", { x: 24 + step * index, y: 2, width: step, height: 12, fill }));
+  });
+  edges.forEach((edge, index) => {
+    if (index % 2) return;
+    const text = edge >= 100 ? Math.round(edge) : Number(edge.toPrecision(3));
+    picture.append(node("text", { x: 24 + step * index, y: 28, class: "soft mid" }, String(text)));
+  });
+  picture.append(node("text", { x: width - 30, y: 12, class: "soft" }, "ns"));
+  holder.replaceChildren(picture);
+}
