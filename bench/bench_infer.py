@@ -115,7 +115,7 @@ def fit_logistic(rows: Features) -> tuple[float, float, float]:
 def _generated_features(machines: int) -> Features:
     rows: Features = []
     for seed in range(FIRST_FIT_SEED, FIRST_FIT_SEED + machines):
-        machine = sample(seed, max_cpus=128)
+        machine = sample(seed, large=False)
         rows += features(machine.matrix, [*machine.required.values(), *machine.optional.values()])
     return rows
 

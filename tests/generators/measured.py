@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from random import Random
 
-from generators.shapes import FAMILIES, Labels, Shape
+from generators.shapes import FAMILIES, Labels, Shape, nested
 from toposcope.matrix import Matrix
 
 Groups = frozenset[frozenset[int]]
@@ -61,12 +61,17 @@ def draw_noise(rng: Random) -> Noise:
     )
 
 
-def sample(seed: int, max_cpus: int | None = None) -> Sample:
-    """The machine number `seed`: the same one each time. Most have up to 128 CPUs, one in 100 up to 1,024."""
+def sample(seed: int, *, large: bool = True) -> Sample:
+    """The machine number `seed`: the same one each time.
+
+    It has 2 to 128 CPUs; with `large`, every 25th seed has 129 to 512, every 200th 513 to 1,024.
+    """
     rng = Random(f"toposcope machine {seed}")
-    max_cpus = max_cpus or rng.choices((128, 512, 1024), (95, 4, 1))[0]
+    if large and seed % 25 == 24:
+        low, high = (513, 1024) if seed % 200 == 199 else (129, 512)
+        return measure(nested(rng, high, low), draw_noise(rng), rng, name=f"nested-{seed}")
     family = rng.choice(("nested", "nested", "nested", "mesh", *FAMILIES))
-    return measure(FAMILIES[family](rng, max_cpus), draw_noise(rng), rng, name=f"{family}-{seed}")
+    return measure(FAMILIES[family](rng, 128), draw_noise(rng), rng, name=f"{family}-{seed}")
 
 
 def measure(shape: Shape, noise: Noise, rng: Random, *, name: str) -> Sample:

@@ -50,7 +50,7 @@ def _log_uniform(rng: Random, low: float, high: float) -> float:
     return math.exp(rng.uniform(math.log(low), math.log(high)))
 
 
-def nested(rng: Random, max_cpus: int = 256) -> Shape:
+def nested(rng: Random, max_cpus: int = 256, min_cpus: int = 3) -> Shape:
     """Packages of dies of L3 domains of clusters of cores of threads; each level may be absent.
 
     Groups of one level are not all equally far from each other (a die's neighbours are nearer than its
@@ -62,7 +62,7 @@ def nested(rng: Random, max_cpus: int = 256) -> Shape:
                   ("core", rng.choice((1, 2, 3, 4, 6, 8, 10, 14))),
                   ("thread", rng.choice((1, 2, 2, 2, 4)))]  # fmt: skip
         count = math.prod(number for _, number in counts)
-        if 2 < count <= max_cpus:
+        if min_cpus <= count <= max_cpus:
             break
     levels: list[tuple[str, Labels]] = []
     parts = 1

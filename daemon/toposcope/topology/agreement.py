@@ -1,11 +1,11 @@
 """What the operating system declares against what the latencies show. Pure.
 
-The agreement of a level is the share of comparisons that it wins: for every CPU, each mate (same group) against
-each stranger (another group, but the same one at the next wider declared level, so that a level is never
-credited with a wider one's separation); the mate has to be the nearer one, ties count half. 1 means that every
-mate is nearer than every stranger, 0.5 that the level can't be seen, less that strangers are nearer. (It is
-Mann and Whitney's U statistic as a share, 1947, also known as the area under the ROC curve.) It knows no unit
-and no threshold.
+The agreement of a level is the share of comparisons that it wins: for every CPU, each mate (same group)
+against each stranger (another group, but the same one at the next wider declared level, so that a level is
+never credited with a wider one's separation); the mate has to be the nearer one, ties count half. 1 means
+that every mate is nearer than every stranger, 0.5 that the level can't be seen, less that strangers are
+nearer. (It is Mann and Whitney's U statistic as a share, 1947, also known as the area under the ROC curve.) It knows no
+unit and no threshold.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from toposcope.judgements import AgreementState
 from toposcope.matrix import Matrix
 from toposcope.topology.infer import Inference, Level
 from toposcope.topology.model import CpuSet, Machine, Partition, partition_of
@@ -31,10 +32,12 @@ _WIDE_LEVELS: Final = ("die", "node", "package", "book", "drawer")
 class LevelAgreement:
     """One declared level. `agreement` is None where nothing can be told; `cause` says why, or what is likely.
 
+    `state` is `unresolved` where nothing can be told, or where the way of measuring is the likelier cause.
     `same_as` names the inferred level with exactly these groups. `cause` is empty where the level agrees.
     """
 
     level: str
+    state: AgreementState
     agreement: float | None
     disagreeing_cpus: CpuSet
     same_as: str | None
@@ -69,7 +72,8 @@ def compare(machine: Machine, matrix: Matrix, inference: Inference) -> Agreement
     declared = [(name, _complete(partition, cpus)) for name, partition in machine.levels]
     if inference.verdict == "unusable":
         why = f"the matrix is unusable: {inference.reasons[-1]}"
-        return Agreement(tuple(LevelAgreement(name, None, (), None, why) for name, _ in declared), (), (why,))
+        untold = tuple(LevelAgreement(name, "unresolved", None, (), None, why) for name, _ in declared)
+        return Agreement(untold, (), (why,))
     measured = [(level, _complete(level.groups, cpus)) for level in inference.levels]
     levels = []
     for index, (name, partition) in enumerate(declared):
@@ -98,14 +102,31 @@ def _level(
 ) -> LevelAgreement:  # fmt: skip
     shares = _shares(partition, wider, matrix)
     if not shares:
-        return LevelAgreement(name, None, (), None, _untold(name, partition))
+        return LevelAgreement(name, "unresolved", None, (), None, _untold(name, partition))
     agreement = sum(shares.values()) / len(shares)
     disagreeing = tuple(sorted(cpu for cpu, share in shares.items() if share < CPU_DISAGREES))
     same_as = next((level.name for level, groups in measured if groups == partition), None)
-    cause = "" if agreement >= AGREES else _cause(name, partition, agreement, disagreeing, machine, measured)
-    if agreement >= AGREES and disagreeing:
-        cause = f"{len(disagreeing)} CPUs are as near to others as to their own: noise there, or they moved"
-    return LevelAgreement(name, agreement, disagreeing, same_as, cause)
+    if agreement >= AGREES:
+        moved = f"{len(disagreeing)} CPUs are as near to others as to their own: they moved, or noise"
+        return LevelAgreement(name, "agrees", agreement, disagreeing, same_as, moved if disagreeing else "")
+    home = _home_group(name, partition, measured)
+    if home is not None:
+        cause = (f"the homing artefact: the shared line lay on the {name} of CPU {home[0]}, so pairs "
+                 "elsewhere look remote; home the line on each end's node")  # fmt: skip
+        return LevelAgreement(name, "unresolved", agreement, disagreeing, same_as, cause)
+    cause = _cause(name, partition, agreement, disagreeing, machine, measured)
+    state: AgreementState = "contradicted" if agreement < CPU_DISAGREES else "unresolved"
+    return LevelAgreement(name, state, agreement, disagreeing, same_as, cause)
+
+
+def _home_group(
+    name: str, partition: Partition, measured: Sequence[tuple[Level, Partition]]
+) -> CpuSet | None:
+    """The declared group that held the shared line, where one stands out and the others don't."""
+    for level, groups in measured:
+        if level.home and name in _WIDE_LEVELS and max(groups, key=len) in partition:
+            return max(groups, key=len)
+    return None
 
 
 def _shares(partition: Partition, wider: Partition, matrix: Matrix) -> dict[int, float]:
@@ -151,27 +172,19 @@ def _cause(
     measured: Sequence[tuple[Level, Partition]],
 ) -> str:  # fmt: skip
     """The likely cause of a disagreement, the most specific first."""
-    home = next((groups for level, groups in measured if level.home), None)
-    if name in _WIDE_LEVELS and home is not None and max(home, key=len) in partition:
-        return (f"the homing artefact: the shared line lay on the {name} of CPU {max(home, key=len)[0]}, so pairs "
-                f"elsewhere look remote; home the line on each end's node")  # fmt: skip
     sizes = sorted(map(len, partition))
     if any(sorted(map(len, groups)) == sizes and groups != partition for _, groups in measured):
-        if machine.setting("hypervisor"):
-            return "groups of the same sizes were measured, with other CPUs in them: vCPUs moved between host CPUs"
-        return "groups of the same sizes were measured, with other CPUs in them: firmware numbers them differently"
+        why = "vCPUs moved" if machine.setting("hypervisor") else "firmware numbers them differently"
+        return f"groups of the same sizes were measured, with other CPUs in them: {why}"
     if agreement >= _INVISIBLE and len(disagreeing) < sum(sizes) / 2:
-        return "part of the CPUs disagree: they moved while being measured, or the measurement was disturbed there"
+        return "part of the CPUs disagree: they moved while being measured, or were disturbed"
     if name == "node":
-        return ("nodes that cores do not notice: an NPS or SNC mode parts the memory, which latency between cores "
-                "does not show")  # fmt: skip
+        return "cores do not notice these nodes: an NPS or SNC mode parts the memory, not the cores"
     if name in ("package", "book", "drawer"):
         return f"no step where the {name}s should part: they are made up, as hypervisors do by default"
     if name == "smt":
-        return (
-            "siblings are no nearer than others: cores are made up, vCPUs moved, or the clock is too coarse"
-        )
-    return f"mates of a {name} are no nearer than strangers: it is made up, or its cache costs the same here"
+        return "siblings are no nearer than others: cores made up, vCPUs moved, or too coarse a clock"
+    return f"mates of one {name} are no nearer than strangers: it is made up, or costs nothing here"
 
 
 def _undeclared_cause(level: Level, partition: Partition, declared: Sequence[tuple[str, Partition]]) -> str:
@@ -186,12 +199,12 @@ def _undeclared_cause(level: Level, partition: Partition, declared: Sequence[tup
         and "smt" not in names
         and not any(_refines(groups, partition) for _, groups in declared)
     ):
-        return f"groups of up to {largest} that nothing declares: SMT threads or a shared L2, hidden from this system"
+        return f"groups of up to {largest} that nothing declares: hidden SMT threads, or a shared L2"
     packages = dict(declared).get("package")
     if packages is not None and _refines(packages, partition):
         return "several declared packages are one: sockets made up by the hypervisor or by firmware"
     if "package" not in names or (packages is not None and _refines(partition, packages)):
-        return "parts of a package that nothing declares: dies or L3 domains, an NPS or SNC mode, or hidden sockets"
+        return "parts of a package that nothing declares: dies, L3 domains, NPS or SNC, or hidden sockets"
     return "groups that cross the declared ones: CPUs moved, or the declared topology is wrong"
 
 
@@ -210,8 +223,8 @@ def _doubts(machine: Machine, cpus: Sequence[int], inference: Inference) -> list
                       "from its latency alone")  # fmt: skip
     packages = _complete(machine.packages or (), cpus)
     if len(cpus) > 2 and machine.packages and all(len(group) == 1 for group in packages):
-        doubts.append("every CPU is declared a package of its own, as some hypervisors do: the measured levels are "
-                      "all there is to go by")  # fmt: skip
+        doubts.append("every CPU is declared a package of its own, as some hypervisors do: only what was "
+                      "measured tells anything")  # fmt: skip
     if inference.verdict in ("flat", "continuum") and machine.levels:
         doubts.append(f"the latencies show no levels ({inference.verdict}): {inference.reasons[-1]}")
     return doubts

@@ -94,16 +94,23 @@ def _inferred(
     cuts = candidate_cuts(join_order(logs), len(placed))
     chosen, given_up = choose(cuts, logs, quality.grain_ns(matrix))
     levels = [judged for judged in chosen if judged.cut.covers_machine]
-    certain = math.prod(judged.certainty for judged in levels) * math.prod(
-        1 - judged.certainty for judged in given_up if judged.cut.covers_machine
-    )
+    kept = math.prod(judged.certainty for judged in levels)
+    certain = _calibrated(kept * math.prod(1 - judged.certainty for judged in given_up))
     notes += [_doubtful(judged) for judged in given_up if judged.certainty >= WORTH_MENTIONING]
     if levels:
         reasons = [*notes, *map(_describe, levels)]
         named = tuple(_level(number, judged, matrix.cpus, placed) for number, judged in enumerate(levels, 1))
         return Inference("structured", named, certain, tuple(reasons))
-    kept = [[None if log is None else math.exp(log) for log in row] for row in logs]
-    return _without_levels(len(placed), quality.spread_ratio(kept), certain, notes)
+    undisturbed = [[None if log is None else math.exp(log) for log in row] for row in logs]
+    return _without_levels(len(placed), quality.spread_ratio(undisturbed), certain, notes)
+
+
+def _calibrated(product: float) -> float:
+    """The product of all certainties as the share of answers that were right (docs/infer.md has the table).
+
+    The decisions of one answer are not independent, so an unlikely product is right more often than it says.
+    """
+    return 0.99 - 0.35 * (1 - product) ** 2
 
 
 def _without_levels(count: int, spread: float, certain: float, notes: list[str]) -> Inference:

@@ -22,7 +22,7 @@ MIN_STEP_RATIO: Final = 1.12
 MAX_CANDIDATES: Final = 16
 # The share of CPUs that have to change company from one level to the next; below it, two cuts are variants of
 # one level (a pair that joined late), or the first one is a handful of odd pairs.
-MIN_MOVED_SHARE: Final = 0.2
+MIN_MOVED_SHARE: Final = 0.18
 MIN_FIRST_MOVED_SHARE: Final = 0.07
 # A group that joined late is at most so many times as large as the groups that had formed before.
 LATE_GROWTH: Final = 1.5
