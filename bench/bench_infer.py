@@ -41,6 +41,7 @@ from toposcope.topology.infer.linkage import join_order  # noqa: E402
 from toposcope.topology.infer.outliers import without_outliers  # noqa: E402
 
 FIRST_FIT_SEED = 100_000  # `fit` never sees the machines that `errors` counts
+SPLIT_MACHINES = 1000
 PUBLISHED_WEIGHT = 3  # they are few, and real
 Features = list[tuple[float, float, bool]]
 Want = dict[str, dict[str, list[list[int]]]]
@@ -130,19 +131,20 @@ def fit(folder: Path, machines: int) -> None:
 
 
 def splits(folder: Path, number: int) -> None:
-    """Coefficients from one half of the published machines, exactness on the other half, both stressed."""
+    """Coefficients from generated machines and one half of the published ones; exactness on the other half."""
     scorer, copies = _published(folder)
     names = sorted(copies)
+    generated = _generated_features(SPLIT_MACHINES)
     for split in range(number):
         shuffled = Random(split).sample(names, len(names))
         half = len(names) // 2
         rows = [row for name in shuffled[:half] for row in _published_features(scorer, copies[name])]
-        certainty.OFFSET, certainty.PER_SEPARATION, certainty.PER_STEP = fit_logistic(rows)
+        weights = fit_logistic(generated + rows * 2 * PUBLISHED_WEIGHT)
+        certainty.OFFSET, certainty.PER_SEPARATION, certainty.PER_STEP = weights
         right = sum(_is_exact(scorer, *copy) for name in shuffled[half:] for copy in copies[name])
         total = sum(len(copies[name]) for name in shuffled[half:])
-        coefficients = (certainty.OFFSET, certainty.PER_SEPARATION, certainty.PER_STEP)
         print(f"split {split}: {right} of {total} exact on the half not seen; "
-              f"coefficients {', '.join(f'{c:.1f}' for c in coefficients)}")  # fmt: skip
+              f"coefficients {', '.join(f'{c:.1f}' for c in weights)}")  # fmt: skip
 
 
 def _published(folder: Path) -> tuple[ModuleType, dict[str, list[Copy]]]:

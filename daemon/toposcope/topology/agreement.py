@@ -4,8 +4,8 @@ The agreement of a level is the share of comparisons that it wins: for every CPU
 against each stranger (another group, but the same one at the next wider declared level, so that a level is
 never credited with a wider one's separation); the mate has to be the nearer one, ties count half. 1 means
 that every mate is nearer than every stranger, 0.5 that the level can't be seen, less that strangers are
-nearer. (It is Mann and Whitney's U statistic as a share, 1947, also known as the area under the ROC curve.) It knows no
-unit and no threshold.
+nearer. (It is Mann and Whitney's U statistic as a share, 1947, also known as the area under the ROC curve.)
+It knows no unit and no threshold.
 """
 
 from __future__ import annotations
