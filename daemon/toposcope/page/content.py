@@ -13,7 +13,6 @@ from typing import Any, Final
 import msgspec
 from markupsafe import Markup
 
-from toposcope.claims import Claim
 from toposcope.groups import Group
 from toposcope.page.history import mode_lines, points_of
 from toposcope.render.bars_svg import Axis, Bar, mini_bar
@@ -33,7 +32,12 @@ PLACEMENTS: Final = {
     "unstable": "something moves the CPUs (a hypervisor, as a rule): values come in several modes,"
     " and advice that would rest on them is withheld",
     "unknown": "too few visits yet to tell whether CPUs stay where they are",
+    "replay": "a matrix of one time can't tell whether CPUs stay where they are",
 }
+
+
+# One claim as `report --format json` prints it.
+ClaimDocument = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,27 +83,27 @@ class NodeTable:
     rows: Sequence[tuple[int, Sequence[Cell | None]]]
 
 
-def claim_bars(claims: Iterable[Claim]) -> list[Bar]:
+def claim_bars(claims: Iterable[ClaimDocument]) -> list[Bar]:
     """The claims as bars, in their order."""
     bars = []
     for claim in claims:
-        low, high = claim.interval or (None, None)
-        threshold = claim.numbers.get("threshold")
-        bars.append(Bar(_words(claim.claim), claim.verdict, claim.ratio, low, high, threshold))
+        low, high = claim["interval"] or (None, None)
+        threshold = claim["numbers"].get("threshold")
+        bars.append(Bar(_words(claim["claim"]), claim["verdict"], claim["ratio"], low, high, threshold))
     return bars
 
 
-def claim_rows(claims: Sequence[Claim]) -> list[ClaimRow]:
+def claim_rows(claims: Sequence[ClaimDocument]) -> list[ClaimRow]:
     """All claims; ratios with their interval, a bar each on one axis."""
     bars = claim_bars(claims)
     axis = Axis(bars, _BAR_PX)
     return [
         ClaimRow(
             name=bar.label,
-            verdict=_words(claim.verdict),
+            verdict=_words(claim["verdict"]),
             numbers=_ratio(bar),
-            sentence=claim.sentence,
-            reason=claim.reason,
+            sentence=claim["sentence"],
+            reason=claim["reason"],
             bar=Markup(mini_bar(bar, axis, _BAR_PX)) if bar.value is not None else Markup(),  # noqa: S704
         )
         for claim, bar in zip(claims, bars, strict=True)
@@ -187,8 +191,7 @@ def unstable_plots(view: View) -> list[Markup]:
 def result_plot(result: Result, view: View) -> Markup:
     """The visits that the view holds of one result, with its modes."""
     points = points_of(view.visits(result.identity.id), result.primary)
-    unit = _words(split_unit(result.primary)[1])
-    plot = history_svg(points, result.identity.id, unit, mode_lines(result), standalone=False)
+    plot = history_svg(points, result.identity.id, result.primary, mode_lines(result), standalone=False)
     return Markup(plot)  # noqa: S704 - the picture escapes its texts
 
 

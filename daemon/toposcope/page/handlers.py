@@ -27,11 +27,10 @@ from toposcope.measure.plan import MATRIX_PROBE
 from toposcope.page.heatmap import heatmap_document
 from toposcope.page.history import mode_lines, points_of
 from toposcope.page.measured import Measured, measured_topology
-from toposcope.page.sections import Claims, Sections, claims_of, environment
+from toposcope.page.sections import STATIC, Claims, Sections, claims_of, environment
 from toposcope.render import svg, topology_svg
 from toposcope.render.history_svg import Point, history_svg
 from toposcope.results import Result, Visit
-from toposcope.units import split_unit
 from toposcope.view import View
 from toposcope_probes.contract import ProbeSpec, TargetKind
 
@@ -39,7 +38,8 @@ CONTENT_SECURITY_POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
 )
-_STATIC: Final = Path(__file__).parent / "static"
+# A picture that stands alone carries its style; it runs nothing.
+_PICTURE_POLICY: Final = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"}
 _EVENTS_SHOWN: Final = 20
 # However many pages are open, sections are rendered at most this often, matrices and levels less often.
 _LIVE_AGE_S: Final = 2.0
@@ -85,6 +85,7 @@ class Page:
             Route("/page/heatmap/{probe}", self._get_heatmap),
             Route("/page/measured", self._get_measured),
             Route("/page/history.svg", self._get_history_picture),
+            Route("/page/topology.svg", self._get_topology_picture),
             Route("/page/{name}", self._get_file),
             Route("/api/v1/history/{result_id:path}", self._get_history),
         ]
@@ -168,11 +169,12 @@ class Page:
     async def _get_history_picture(self, request: Request) -> Response:
         result = self._result(request.query_params.get("id", ""))
         points = await self._points(result, request.query_params)
-        unit = split_unit(result.primary)[1].replace("_", " ")
-        picture = history_svg(points, result.identity.id, unit, mode_lines(result))
-        # The picture stands alone and carries its style; it runs nothing.
-        headers = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"}
-        return _answer(request, picture.encode(), "image/svg+xml", headers)
+        picture = history_svg(points, result.identity.id, result.primary, mode_lines(result))
+        return _answer(request, picture.encode(), "image/svg+xml", _PICTURE_POLICY)
+
+    async def _get_topology_picture(self, request: Request) -> Response:
+        picture = topology_svg.topology_svg(self._view.machine).encode()
+        return _answer(request, picture, "image/svg+xml", _PICTURE_POLICY)
 
     async def _points(self, result: Result, query: Mapping[str, str]) -> list[Point]:
         hours = integer(query, "hours", _HOURS_DEFAULT, 1, _HOURS_MAX)
@@ -199,7 +201,7 @@ def _is_known(matrix: Matrix) -> bool:
 
 def _static_files() -> dict[str, bytes]:
     """The page's files; its style sheet ends with the rules that the pictures share."""
-    files = {path.name: path.read_bytes() for path in sorted(_STATIC.iterdir()) if path.suffix in _TYPES}
+    files = {path.name: path.read_bytes() for path in sorted(STATIC.iterdir()) if path.suffix in _TYPES}
     files["page.css"] += (svg.STYLE + topology_svg.STYLE).encode()
     return files
 

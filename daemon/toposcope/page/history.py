@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from toposcope.render.history_svg import Line, Point
-from toposcope.render.scale import number
 from toposcope.results import Result, Visit
+from toposcope.units import format_value
 
 POINTS_MAX: Final = 500
 
@@ -45,4 +45,4 @@ def mode_lines(result: Result) -> list[Line]:
     if len(result.modes) < 2:
         return []
     values = [(mode.value.estimate, mode.share) for mode in result.modes]
-    return [Line(value, f"{number(value)} ({share:.0%})") for value, share in values]
+    return [Line(value, f"{format_value(result.primary, value)} ({share:.0%})") for value, share in values]

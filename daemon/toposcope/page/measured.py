@@ -12,6 +12,8 @@ from toposcope.topology.infer import Inference, Level, infer
 from toposcope.topology.model import CpuSet, Machine
 
 MIN_CPUS: Final = 3
+# Levels of more groups (the cores of a large machine) are told in words only.
+_DRAWN_GROUPS_MAX: Final = 48
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +58,15 @@ def _sentence(level: Level, machine: Machine) -> str:
 def _boxes(found: Inference) -> tuple[MeasuredBox, ...]:
     if not found.levels:
         return ()
-    return _nested(found.levels[-1].groups, list(reversed(found.levels)))
+    drawn = [level for level in found.levels if len(level.groups) <= _DRAWN_GROUPS_MAX] or [found.levels[-1]]
+    return _nested(drawn[-1].groups, list(reversed(drawn)))
 
 
 def _nested(groups: Sequence[CpuSet], levels: Sequence[Level]) -> tuple[MeasuredBox, ...]:
     """Boxes of `groups`, which belong to `levels[0]`, with the groups of the nearer levels in them."""
     here, inner = levels[0], levels[1:]
+    if inner and set(groups) <= set(inner[0].groups):
+        return _nested(groups, inner)
     near = "" if here.latency_ns_median is None else f"{here.latency_ns_median:.3g} ns"
     boxes = []
     for group in groups:

@@ -10,9 +10,9 @@ from typing import Any, Final, get_args
 import jinja2
 from markupsafe import Markup
 
-from toposcope import __version__, claims
+from toposcope import __version__
+from toposcope import report as reports
 from toposcope.advise.request import Bound, Runtime, Sharing, Smt
-from toposcope.claims import Claim
 from toposcope.claims_table import COMPARISONS
 from toposcope.groups import Group
 from toposcope.page import content
@@ -21,7 +21,8 @@ from toposcope.render.topology_tree import headline
 from toposcope.topology.model import Machine
 from toposcope.view import View
 
-TEMPLATES: Final = Path(__file__).parent / "templates"
+STATIC: Final = Path(__file__).parent / "static"
+_TEMPLATES: Final = Path(__file__).parent / "templates"
 # Sections that are rendered anew for each open page's poll; `groups` over many results take the longest.
 LIVE: Final = ("summary", "claims", "relations", "memory", "unstable", "probes", "events")
 _GROUPS_AGE_S: Final = 15.0
@@ -36,22 +37,23 @@ _FORM: Final = {
     "smt": (get_args(Smt), "whether two workers may share a core"),
 }
 
-Claims = Callable[[View], Sequence[Claim]]
+Claims = Callable[[View], Sequence[content.ClaimDocument]]
 
 
-def claims_of(view: View) -> Sequence[Claim]:
+def claims_of(view: View) -> Sequence[content.ClaimDocument]:
     """The claims as the view's results decide them."""
-    return claims.judge(
-        (claims.Series(result.identity, view.visits(result.identity.id)) for result in view.results
-         if result.identity.probe in _CLAIM_PROBES),
-        view.machine,
-    )  # fmt: skip
+    visited = (
+        (result.identity, view.visits(result.identity.id))
+        for result in view.results
+        if result.identity.probe in _CLAIM_PROBES
+    )
+    return reports.to_json(reports.judged(visited, view.machine))
 
 
 def environment() -> jinja2.Environment:
     """Templates that escape everything, and fail where a name is missing."""
     made = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES),
+        loader=jinja2.FileSystemLoader(_TEMPLATES),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
@@ -117,7 +119,7 @@ class Sections:
         return {
             "mode": view.mode,
             "placement": view.placement,
-            "placement_means": content.PLACEMENTS[view.placement],
+            "placement_means": content.PLACEMENTS[view.placement if view.mode == "live" else "replay"],
             "verdicts": verdicts,
             "results": len(view.results),
             "status": view.status,

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from toposcope.render import svg
+from toposcope.units import format_value
 
 _LEFT: Final = 74
 _TOP: Final = 44
@@ -42,28 +43,30 @@ class Line:
 
 
 def history_svg(
-    points: Sequence[Point], title: str, unit: str, lines: Sequence[Line] = (), *, standalone: bool = True
+    points: Sequence[Point], title: str, measure: str, lines: Sequence[Line] = (), *, standalone: bool = True
 ) -> str:
-    """The plot, ending in a newline; the value axis is logarithmic where values differ more than 20-fold."""
+    """The plot of a measure (its name ends in the unit), ending in a newline.
+
+    The value axis is logarithmic where values differ more than 20-fold, and begins at 0 elsewhere.
+    """
     body = [svg.text(12, 22, title, "head")]
     if not points:
         body.append(svg.text(12, 60, "no visits in this time", "soft"))
         label = f"{title}: no visits in this time"
     else:
-        plot = _Plot(points, lines)
-        body += [*plot.values(unit), *plot.times(), *plot.lines(lines), *plot.dots()]
-        label = f"{title}: {len(points)} visits, {_span(points)} {unit}"
+        plot = _Plot(points, lines, measure)
+        body += [*plot.values(), *plot.times(), *plot.lines(lines), *plot.dots()]
+        values = [point.value for point in points]
+        low, high = format_value(measure, min(values)), format_value(measure, max(values))
+        label = f"{title}: {len(points)} visits, {low} to {high}"
     width, height = _LEFT + _PLOT_WIDTH + _RIGHT, _TOP + _PLOT_HEIGHT + 44
     return svg.document(width, height, label, body, standalone=standalone)
 
 
-def _span(points: Sequence[Point]) -> str:
-    return f"{min(point.value for point in points):.4g} to {max(point.value for point in points):.4g}"
-
-
 class _Plot:
-    def __init__(self, points: Sequence[Point], lines: Sequence[Line]) -> None:
+    def __init__(self, points: Sequence[Point], lines: Sequence[Line], measure: str) -> None:
         self._points = points
+        self._measure = measure
         values = [point.value for point in points] + [line.value for line in lines]
         low, high = min(values), max(values)
         self._logarithmic = low > 0 and high / low > 20
@@ -86,13 +89,12 @@ class _Plot:
         share = min(max((at - self._low) / (self._high - self._low), 0.0), 1.0)
         return _TOP + _PLOT_HEIGHT * (1 - share)
 
-    def values(self, unit: str) -> Iterator[str]:
+    def values(self) -> Iterator[str]:
         """The value axis."""
         for value in self._value_ticks():
             y = self._y(value)
             yield f'<path class="line" d="M{_LEFT} {y:.1f}h{_PLOT_WIDTH}"/>'
-            yield svg.text(_LEFT - 8, round(y + 4, 1), f"{value:.4g}", "soft end")
-        yield svg.text(12, _TOP - 6, unit, "soft")
+            yield svg.text(_LEFT - 8, round(y + 4, 1), format_value(self._measure, value), "soft end")
 
     def _value_ticks(self) -> list[float]:
         if self._logarithmic:
@@ -134,8 +136,9 @@ class _Plot:
         yield f'<path class="series thin" d="{bars}"/>'
         for point in self._points:
             when = _utc(point.time_s, "%d %b %H:%M:%S")
+            said = format_value(self._measure, point.value)
             yield (f'<circle class="dot" cx="{self._x(point.time_s):.1f}" cy="{self._y(point.value):.1f}" '
-                   f'r="2.5"><title>{when}: {point.value:.4g}</title></circle>')  # fmt: skip
+                   f'r="2.5"><title>{when}: {said}</title></circle>')  # fmt: skip
 
 
 def _utc(time_s: float, pattern: str) -> str:

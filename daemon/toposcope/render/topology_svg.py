@@ -22,6 +22,7 @@ _GAP: Final = 6
 _PAD: Final = 8
 _LINE_HEIGHT: Final = 16
 _CHAR_WIDTH: Final = 6.7  # 11 px sans-serif, on the wide side
+_TITLE_RATIO: Final = 1.25  # the title is larger and bold
 _MAX_OFFLINE_CELLS: Final = 512
 _SHAPE_RATIO: Final = 1.7  # of width to height, that rows of boxes aim at
 
@@ -125,7 +126,8 @@ def _box_shape(box: Box, marks: dict[int, list[str]]) -> _Shape:
 def _framed(kind: str, lines: list[str], inner: Sequence[_Shape]) -> _Shape:
     """A frame with its lines above its inner shapes, which are placed in rows."""
     head = len(lines) * _LINE_HEIGHT + _PAD / 2
-    text_width = max((len(line) * _CHAR_WIDTH for line in lines), default=0) + 2 * _PAD
+    char_width = _CHAR_WIDTH * _TITLE_RATIO if kind == "page" else _CHAR_WIDTH
+    text_width = max((len(line) * char_width for line in lines), default=0) + 2 * _PAD
     width, height = _place(inner, _PAD, head + _PAD / 2, text_width - 2 * _PAD)
     return _Shape(kind, lines, ", ".join(lines), max(width + _PAD, text_width), height + _PAD, inner=inner)
 

@@ -45,7 +45,7 @@ function describe(document) {
     parts.push(element("p", {}, element("strong", { textContent: "Leave it as it is." })));
     parts.push(list(document.reasons || []));
   }
-  const picture = element("div", { className: "scroll", tabIndex: 0 });
+  const picture = element("div", { className: "scroll picture", tabIndex: 0 });
   picture.setAttribute("role", "region");
   picture.setAttribute("aria-label", "The advice on the topology, picture");
   document.placements.forEach((placement, index) => parts.push(card(placement, index, picture)));

@@ -2,6 +2,7 @@
 // The heat map: one canvas that draws a quarter of a million cells from one document. Rows are the first CPU of
 // a pair, columns the second; both are in topology order, with gaps between domains.
 
+const CELL_MAX = 60; // CSS pixels
 const GAPS = [4, 2, 1]; // CSS pixels before a domain, by depth, as far as there is room
 
 class Heatmap {
@@ -89,10 +90,11 @@ class Heatmap {
 
   draw() {
     if (!this.data) return;
-    const css = Math.min(this.canvas.parentElement.clientWidth, 760);
-    if (css <= 0) return;
     const ratio = window.devicePixelRatio || 1;
     const { rows, columns } = this.zoom;
+    const wanted = 44 + CELL_MAX * (columns[1] - columns[0]);
+    const css = Math.min(this.canvas.parentElement.clientWidth, 760, Math.max(wanted, 150));
+    if (this.canvas.parentElement.clientWidth <= 0) return;
     const tall = Math.min(1.4, Math.max(0.25, (rows[1] - rows[0]) / (columns[1] - columns[0])));
     const [width, height] = [Math.round(css * ratio), Math.round(css * tall * ratio)];
     this.canvas.width = width;
