@@ -46,7 +46,8 @@ static void produce(const struct rings *rings, const struct window *window, stru
     struct counts *counts = &rings->counts[window->number];
     uint64_t begin = ticks_now(), end = begin + window->length_ticks, block = 0, consumed = 0;
     while (ticks_now() < end) {
-        if (block >= rings->blocks && !may_go_on(&counts->consumed, block - rings->blocks + 1, &consumed, end))
+        if (block >= rings->blocks &&
+            !may_go_on(&counts->consumed, block - rings->blocks + 1, &consumed, end))
             break;
         uint64_t *words = block_at(rings, window, block);
         for (unsigned i = 0; i < BLOCK_WORDS; i++)
@@ -97,14 +98,16 @@ static void report(const struct windows *windows, struct result *result)
                           1e9 * (double)consumer->operations * BLOCK_WORDS * sizeof(uint64_t) / consumer->ns);
     }
     if (result_kept(result) < 2 * RINGS)
-        result_refuse(result, STATUS_FAILED, "both CPUs were at work at once in %u windows only", result_kept(result));
+        result_refuse(result, STATUS_FAILED, "both CPUs were at work at once in %u windows only",
+                      result_kept(result));
 }
 
 static void measure(struct result *result, const struct crew *crew, enum home home, unsigned long ring_bytes,
                     unsigned rounds)
 {
     struct rings rings = {.blocks = (unsigned)(ring_bytes / (BLOCK_WORDS * sizeof(uint64_t)))};
-    struct windows windows = {.count = rounds * RINGS, .length_ns = WINDOW_NS, .work = work, .context = &rings};
+    struct windows windows = {
+        .count = rounds * RINGS, .length_ns = WINDOW_NS, .work = work, .context = &rings};
     size_t counts_bytes = windows.count * sizeof(struct counts);
     struct arena arena = {.bytes = counts_bytes + RINGS * ring_bytes};
     arena.node = placement_node_of_cpu(crew->target->cpus[home == HOME_SECOND ? 1 : 0], result);

@@ -1,5 +1,5 @@
-/* One line between two CPUs by compare-and-swap: each end swaps the other's value for the next one. The exchange
- * of c2clat -w (rigtorp/c2clat) and nviennot's core-to-core-latency, so the figures compare. */
+/* One line between two CPUs by compare-and-swap: each end swaps the other's value for the next one. The
+ * exchange of c2clat -w (rigtorp/c2clat) and nviennot's core-to-core-latency, so the figures compare. */
 #include "pair.h"
 
 /* Swaps `expected` for the next value as soon as it is there. */

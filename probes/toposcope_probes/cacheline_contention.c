@@ -1,8 +1,8 @@
 /* N CPUs atomically adding to one line: what an increment costs while all want it, and who gets how many.
  *
  * Each window of WINDOW_NS is a sample: time by increments of all CPUs together (increment_ns), the smallest
- * share by the greatest (share_min_max_ratio), and Jain's index (sum x)^2 / (n * sum x^2), which is 1 when all
- * get the same and 1/n when one gets all (Jain, Chiu, Hawe: DEC-TR-301, 1984). */
+ * share by the greatest (share_min_max_ratio), and Jain's index (sum x)^2 / (n * sum x^2), which is 1 when
+ * all get the same and 1/n when one gets all (Jain, Chiu, Hawe: DEC-TR-301, 1984). */
 #include <math.h>
 #include <stdatomic.h>
 #include <unistd.h>
@@ -14,7 +14,8 @@ enum { LINES = 16, LINE_STEP_BYTES = 576, ADDS_BETWEEN_LOOKS = 16 };
 
 static void add(const struct window *window, void *context, struct tally *tally)
 {
-    _Atomic uint64_t *line = (_Atomic uint64_t *)(void *)((char *)context + window->number % LINES * LINE_STEP_BYTES);
+    _Atomic uint64_t *line =
+        (_Atomic uint64_t *)(void *)((char *)context + window->number % LINES * LINE_STEP_BYTES);
     uint64_t begin = ticks_now(), now = begin;
     for (; now - begin < window->length_ticks; now = ticks_now()) {
         for (int i = 0; i < ADDS_BETWEEN_LOOKS; i++)
@@ -52,7 +53,8 @@ static void report(const struct windows *windows, struct result *result)
             report_window(windows, number, result);
     }
     if (result_kept(result) < LINES)
-        result_refuse(result, STATUS_FAILED, "all CPUs were at work at once in %u windows only", result_kept(result));
+        result_refuse(result, STATUS_FAILED, "all CPUs were at work at once in %u windows only",
+                      result_kept(result));
 }
 
 static void measure(struct result *result, const struct crew *crew, unsigned rounds)

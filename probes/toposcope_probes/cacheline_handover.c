@@ -1,5 +1,5 @@
-/* A value handed over on one line and back on another, by plain stores and loads: a message and its answer. The
- * exchange of c2clat without -w (rigtorp/c2clat). */
+/* A value handed over on one line and back on another, by plain stores and loads: a message and its answer.
+ * The exchange of c2clat without -w (rigtorp/c2clat). */
 #include "pair.h"
 
 static inline bool await(_Atomic uint64_t *line, uint64_t value, struct spin *spin)

@@ -1,17 +1,17 @@
 /* N CPUs, a counter each: neighbours in one line against lines of their own.
  *
- * No counter is shared, so whatever neighbours cost is false sharing. Windows of both layouts alternate; a pair
- * of them gives one slowdown_ratio. The increments are atomic, so that the store buffer cannot hide that the
- * line is away. */
+ * No counter is shared, so whatever neighbours cost is false sharing. Windows of both layouts alternate; a
+ * pair of them gives one slowdown_ratio. The increments are atomic, so that the store buffer cannot hide that
+ * the line is away. */
 #include <stdatomic.h>
 #include <unistd.h>
 
 #include "windows.h"
 
 enum {
-    PLACES = 16,            /* tried in turn; what the address does must not look like sharing */
-    LINE_BYTES = 64,        /* counters this near share a line on every CPU we know (64, 128 or 256 bytes) */
-    OWN_STEP_BYTES = 512,   /* counters this far apart share none, nor one that a prefetcher takes along */
+    PLACES = 16,          /* tried in turn; what the address does must not look like sharing */
+    LINE_BYTES = 64,      /* counters this near share a line on every CPU we know (64, 128 or 256 bytes) */
+    OWN_STEP_BYTES = 512, /* counters this far apart share none, nor one that a prefetcher takes along */
     NEIGHBOURS_MAX = LINE_BYTES / sizeof(uint32_t),
     ADDS_BETWEEN_LOOKS = 64,
 };
@@ -57,7 +57,8 @@ static void report(const struct windows *windows, struct result *result)
         result_sample(result, "own_increment_ns", place, own_ns);
     }
     if (result_kept(result) < PLACES)
-        result_refuse(result, STATUS_FAILED, "all CPUs were at work at once in %u windows only", result_kept(result));
+        result_refuse(result, STATUS_FAILED, "all CPUs were at work at once in %u windows only",
+                      result_kept(result));
 }
 
 static void measure(struct result *result, const struct crew *crew, unsigned rounds)

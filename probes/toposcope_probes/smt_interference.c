@@ -2,8 +2,8 @@
  *
  * Three kinds of work, a group each: additions that do not depend on each other (they compete for the core's
  * execution units), a chain of dependent multiplications (it leaves them free), and loads from level 1. The
- * sibling is busy with the first kind. Windows alternate, and two of them give a slowdown_ratio. On CPUs that are
- * no siblings it reads 1, which makes it a test of what the machine declares. */
+ * sibling is busy with the first kind. Windows alternate, and two of them give a slowdown_ratio. On CPUs that
+ * are no siblings it reads 1, which makes it a test of what the machine declares. */
 #include <stdatomic.h>
 
 #include "windows.h"
@@ -12,7 +12,8 @@ enum { KINDS = 3, TURNS_BETWEEN_LOOKS = 64, TABLE_WORDS = 512 };
 #define WINDOW_NS 60e3
 #define SETTLE_NS 15e3 /* for the sibling to fall asleep, or to be at it */
 
-static const char *const kinds[KINDS] = {"independent_additions", "dependent_multiplications", "level_1_loads"};
+static const char *const kinds[KINDS] = {"independent_additions", "dependent_multiplications",
+                                         "level_1_loads"};
 
 /* The empty instructions keep the compiler from folding the arithmetic. */
 static void add_independently(void)
@@ -89,7 +90,8 @@ static void work(const struct window *window, void *context, struct tally *tally
 /* The sibling's sleep is a context switch that was wanted. */
 static enum outcome outcome_of_both(const struct windows *windows, unsigned number)
 {
-    enum outcome asleep = windows_outcome_of(windows, number, 0), slept = windows_outcome_of(windows, number, 1);
+    enum outcome asleep = windows_outcome_of(windows, number, 0),
+                 slept = windows_outcome_of(windows, number, 1);
     enum outcome sibling = slept == OUTCOME_CONTEXT_SWITCH ? OUTCOME_KEPT : slept;
     return outcome_merge(outcome_merge(asleep, sibling), windows_outcome(windows, number + 1));
 }
@@ -110,7 +112,8 @@ static void report(const struct windows *windows, struct result *result)
         result_sample(result, "slowdown_ratio", number / 2 % KINDS, beside_ns / alone_ns);
     }
     if (result_kept(result) < KINDS)
-        result_refuse(result, STATUS_FAILED, "both CPUs were at work at once in %u windows only", result_kept(result));
+        result_refuse(result, STATUS_FAILED, "both CPUs were at work at once in %u windows only",
+                      result_kept(result));
 }
 
 int kernel_smt_interference(struct request *request)

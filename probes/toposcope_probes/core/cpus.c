@@ -48,7 +48,8 @@ bool cpu_is_allowed(int cpu)
 
 void cpus_unpin(void)
 {
-    sched_setaffinity(0, sizeof allowed, &allowed.set); /* where it fails the thread stays pinned, as it was */
+    /* Where this fails the thread stays pinned, as it was. */
+    sched_setaffinity(0, sizeof allowed, &allowed.set);
 }
 
 bool cpu_pin(int cpu, char *why, size_t why_bytes)

@@ -59,7 +59,7 @@ bool die_with_parent(int parent_pid)
     return prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 && getppid() == parent_pid;
 }
 
-/* Waits until all members are there. They may take a while to get onto a busy CPU, so this naps in between. */
+/* Waits until all members are there. Some may take a while to get onto a busy CPU, so this naps meanwhile. */
 static bool gather(const struct post *post)
 {
     struct muster *muster = post->muster;

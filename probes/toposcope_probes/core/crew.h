@@ -1,8 +1,8 @@
 /* The same work on several CPUs at once, by threads or by processes.
  *
- * Each member is pinned (verified), waits until all are there, keeps its CPU busy for WARM_UP_NS so that all have
- * left their idle states, then works. The first member is the calling thread itself, so what it writes into
- * ordinary memory is there afterwards; what the others write must lie in memory from shared_map.
+ * Each member is pinned (verified), waits until all are there, keeps its CPU busy for WARM_UP_NS so that all
+ * have left their idle states, then works. The first member is the calling thread itself, so what it writes
+ * into ordinary memory is there afterwards; what the others write must lie in memory from shared_map.
  *
  * Member processes die with this one (prctl(2), PR_SET_PDEATHSIG, checked against a parent that is already
  * gone), are killed when they outlive their time, and are always reaped. */

@@ -10,9 +10,9 @@ enum {
     LINE_BYTES = 64,
     ROUNDS_LEAST = 6,
     ROUNDS_MAX = 64,
-    TRIALS_MAX = 32,             /* batches spent on calibration */
+    TRIALS_MAX = 32, /* batches spent on calibration */
     BATCHES_MAX = TRIALS_MAX + 3 * LINES * ROUNDS_MAX,
-    KEPT_LEAST = 3,              /* batches a line needs to count */
+    KEPT_LEAST = 3, /* batches a line needs to count */
     ROUND_TRIPS_LEAST = 8,
     ROUND_TRIPS_MAX = 1 << 16,
 };
@@ -85,7 +85,8 @@ static double lead_batch(struct visit *visit, unsigned line, unsigned round_trip
         complete = visit->exchange->lead(&span, &spin);
         end = ticks_now();
     }
-    enum outcome outcome = outcome_merge(guard_renew(&visit->guard), complete ? OUTCOME_KEPT : OUTCOME_DEADLINE);
+    enum outcome outcome =
+        outcome_merge(guard_renew(&visit->guard), complete ? OUTCOME_KEPT : OUTCOME_DEADLINE);
     double taken_ns = ticks_to_ns(end - begin);
     visit->batches[number] = (struct batch){.line = (unsigned char)line,
                                             .outcome = (unsigned char)outcome,
@@ -156,7 +157,8 @@ static void lead(struct visit *visit, const struct member *member)
     visit->guard = guard_take();
     visit->round_trips = calibrate(visit, member);
     visit->stopped_by = "limit";
-    while (visit->round_trips != 0 && ticks_now() < member->deadline_ticks && done < 3 * LINES * visit->rounds) {
+    while (visit->round_trips != 0 && ticks_now() < member->deadline_ticks &&
+           done < 3 * LINES * visit->rounds) {
         kept += lead_batch(visit, done++ % LINES, visit->round_trips) > 0;
         if (done % LINES == 0 && is_tight(visit, kept / LINES)) {
             visit->stopped_by = "precision";
@@ -233,7 +235,8 @@ static void report(const struct visit *visit, struct result *result)
     if (visit->round_trips == 0)
         result_refuse(result, STATUS_FAILED, "the two ends were never on their CPUs at the same time");
     else if (least < KEPT_LEAST)
-        result_refuse(result, STATUS_FAILED, "too few batches: a line kept %u and needs %d", least, KEPT_LEAST);
+        result_refuse(result, STATUS_FAILED, "too few batches: a line kept %u and needs %d", least,
+                      KEPT_LEAST);
     result_check(result, "calibration_batches", visit->trials);
     result_fact_number(result, "round_trips_per_batch", visit->round_trips);
     result_fact_text(result, "stopped_by", "%s", visit->stopped_by);

@@ -72,7 +72,8 @@ bool arena_open(struct arena *arena, struct result *result)
     madvise(arena->memory, arena->bytes, arena->private_huge ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
     int error = bind_to_node(arena);
     if (error == EINVAL) { /* mbind(2): no node of the mask is online, allowed and has memory */
-        result_refuse(result, STATUS_NOT_APPLICABLE, "node %d has no memory this process may use", arena->node);
+        result_refuse(result, STATUS_NOT_APPLICABLE, "node %d has no memory this process may use",
+                      arena->node);
         munmap(arena->memory, arena->bytes);
         return false;
     }

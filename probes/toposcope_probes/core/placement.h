@@ -1,9 +1,9 @@
 /* Memory homed on a chosen NUMA node, and proof of it.
  *
- * The node is bound before the first touch (mbind(2), MPOL_BIND, never moving a page) and asked for before and
- * after the visit (move_pages(2) without targets, which needs no privilege). Where a sandbox denies mbind, the
- * first touch decides, so be on a CPU of that node; facts.home_verified says whether the pages were seen there,
- * facts.home_doubt why not. Raw system calls, so libnuma is not needed. */
+ * The node is bound before the first touch (mbind(2), MPOL_BIND, never moving a page) and asked for before
+ * and after the visit (move_pages(2) without targets, which needs no privilege). Where a sandbox denies
+ * mbind, the first touch decides, so be on a CPU of that node; facts.home_verified says whether the pages
+ * were seen there, facts.home_doubt why not. Raw system calls, so libnuma is not needed. */
 #ifndef TOPOSCOPE_PLACEMENT_H
 #define TOPOSCOPE_PLACEMENT_H
 

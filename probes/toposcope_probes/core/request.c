@@ -137,7 +137,8 @@ static void add_target(struct request *request, const char *key, const char *tex
     if (target.count < least || target.count > most) {
         if (least == most)
             usage_error("%s: '%s' names %u CPUs, a target here has %u", key, text, target.count, least);
-        usage_error("%s: '%s' names %u CPUs, a target here has %u to %u", key, text, target.count, least, most);
+        usage_error("%s: '%s' names %u CPUs, a target here has %u to %u", key, text, target.count, least,
+                    most);
     }
     for (unsigned i = 0; i < target.count; i++)
         for (unsigned j = 0; j < i; j++)

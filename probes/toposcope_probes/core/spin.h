@@ -38,8 +38,8 @@ static inline void nap_ns(long ns)
     nanosleep(&length, NULL);
 }
 
-/* Sleeps after the nth miss in a row: 50 µs, and after the first 64 (some 10 ms) ever longer up to 3.2 ms, so that
- * an end that stays away costs little CPU time. Counts the miss. */
+/* Sleeps after the nth miss in a row: 50 µs, and after the first 64 (some 10 ms) ever longer up to 3.2 ms, so
+ * that an end that stays away costs little CPU time. Counts the miss. */
 static inline void nap_after_miss(unsigned *misses)
 {
     unsigned doublings = *misses < 64 ? 0 : *misses - 64;

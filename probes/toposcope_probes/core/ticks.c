@@ -20,7 +20,7 @@ struct anchor {
     uint64_t ticks, ns;
 };
 
-/* Both clocks at one moment: of several tries the one that took least, so that an interruption is left out. */
+/* Both clocks at one moment: of several tries the one that took least, which leaves interruptions out. */
 static struct anchor anchor_take(void)
 {
     struct anchor best = {0};

@@ -13,7 +13,7 @@ struct slot {
 /* In shared memory: how many came to each meeting, then what each member did in each window. */
 struct slots {
     size_t bytes;
-    struct slot *of_members; /* members of window 0, members of window 1, … */
+    struct slot *of_members;    /* members of window 0, members of window 1, … */
     _Atomic uint32_t arrived[]; /* at each attempt to meet */
 };
 
@@ -22,8 +22,8 @@ static struct slot *slot_of(const struct windows *windows, unsigned number, unsi
     return &windows->slots->of_members[number * windows->members + member];
 }
 
-/* Waits until all are there. Either all go in or none, so all agree on how many windows there were: the first to
- * lose patience marks the meeting, unless the last member came in that moment, and naps. */
+/* Waits until all are there. Either all go in or none, so all agree on how many windows there were: the first
+ * to lose patience marks the meeting, unless the last member came in that moment, and naps. */
 static bool meet(_Atomic uint32_t *arrived, unsigned members, unsigned *misses)
 {
     struct spin spin = spin_for_ns(MEET_NS);
@@ -42,9 +42,8 @@ static bool meet(_Atomic uint32_t *arrived, unsigned members, unsigned *misses)
 static void work(const struct member *member, void *context)
 {
     const struct windows *windows = context;
-    struct window window = {.member = member->index,
-                            .members = member->count,
-                            .length_ticks = ticks_from_ns(windows->length_ns)};
+    struct window window = {
+        .member = member->index, .members = member->count, .length_ticks = ticks_from_ns(windows->length_ns)};
     unsigned misses = 0;
     for (unsigned attempt = 0; attempt < windows->count * ATTEMPTS_A_WINDOW; attempt++) {
         if (window.number == windows->count || ticks_now() > member->deadline_ticks)
@@ -77,7 +76,8 @@ bool windows_run(struct windows *windows, const struct crew *crew, struct result
     struct crew all = *crew;
     windows->members = crew->target->count;
     /* The tables follow each other: counters first, rounded up so that the slots are aligned. */
-    size_t counters = (sizeof(struct slots) + windows->count * ATTEMPTS_A_WINDOW * sizeof(uint32_t) + 63) / 64 * 64;
+    size_t counters =
+        (sizeof(struct slots) + windows->count * ATTEMPTS_A_WINDOW * sizeof(uint32_t) + 63) / 64 * 64;
     size_t bytes = counters + sizeof(struct slot) * windows->count * windows->members;
     windows->slots = shared_map(bytes);
     windows->slots->bytes = bytes;

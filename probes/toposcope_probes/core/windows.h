@@ -1,8 +1,8 @@
 /* N members at the same work in short windows, all in step: who gets how much done?
  *
- * Before each window all members meet. Where one does not come within MEET_NS (it is not on its CPU) none goes
- * in, and they try again after a nap; such a miss counts as a batch dropped for `deadline`. Each member times
- * itself, so that clocks of different CPUs are never compared. */
+ * Before each window all members meet. Where one does not come within MEET_NS (it is not on its CPU) none
+ * goes in, and they try again after a nap; such a miss counts as a batch dropped for `deadline`. Each member
+ * times itself, so that clocks of different CPUs are never compared. */
 #ifndef TOPOSCOPE_WINDOWS_H
 #define TOPOSCOPE_WINDOWS_H
 
@@ -34,8 +34,8 @@ struct windows {
     unsigned members;
 };
 
-/* Runs the windows, or as many as max_ms allows, and counts the misses. False with the result refused where the
- * crew failed. On true, windows_close must follow. */
+/* Runs the windows, or as many as max_ms allows, and counts the misses. False with the result refused where
+ * the crew failed. On true, windows_close must follow. */
 bool windows_run(struct windows *windows, const struct crew *crew, struct result *result);
 void windows_close(struct windows *windows);
 
