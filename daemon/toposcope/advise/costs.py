@@ -19,7 +19,7 @@ from toposcope.matrix import Matrix
 Basis = Literal["measured", "sampled", "declared"]
 
 ASSUMED_ERROR_RATIO: Final = 0.03  # of one value, where nothing tells it
-_ERROR_PAIRS: Final = 20_000  # both directions of so many pairs are enough to tell the error
+_ERROR_STEPS: Final = (1, 2, 3, 5, 8, 13, 21, 34, 55)  # the pairs (i, i + step) are enough to tell the error
 _OptionalRow = Sequence[float | None]
 
 
@@ -116,14 +116,13 @@ def _error_of_directions(matrix: Matrix | None) -> float | None:
     """
     if matrix is None:
         return None
+    count = len(matrix.cpus)
     differences = []
-    for index, (row, column) in enumerate(zip(matrix.cells, _columns(matrix), strict=True)):
-        both = zip(row[:index], column[:index], strict=True)
-        differences += [
-            abs(a - b) / (a + b) for a, b in both if a is not None and b is not None and a + b > 0
-        ]
-        if len(differences) > _ERROR_PAIRS:
-            break
+    for step in _ERROR_STEPS:
+        for index in range(max(0, count - step)):
+            there, back = matrix.cells[index][index + step], matrix.cells[index + step][index]
+            if there is not None and back is not None and there + back > 0:
+                differences.append(abs(there - back) / (there + back))
     return 1.4826 * statistics.median(differences) if differences else None
 
 

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from toposcope.judgements import ClaimVerdict
 from toposcope.matrix import Matrix
 from toposcope.topology.model import Machine
 
 Mode = Literal["live", "replay"]
 Stability = Literal["stable", "unstable", "unknown"]
-ClaimVerdict = Literal["confirmed", "refuted", "inconclusive", "not_applicable"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,13 +22,14 @@ Rows = Sequence[Sequence[float]]
 WORK_CELLS: Final = 700_000
 _PASS_CELLS: Final = 40
 _STARTS_SHARE: Final = 0.6  # of the work goes into different starts, the rest into regrowing the best
+_SEEDS_MAX: Final = 192
 _INFINITE: Final = float("inf")
 _GAIN_FLOOR_NS: Final = 1e-9  # smaller gains are rounding, and would let the search run in circles
 
 
 def total_cost(rows: Rows, chosen: Sequence[int]) -> float:
     """The sum over all pairs of `chosen`, each pair once."""
-    return sum(rows[a][b] for index, a in enumerate(chosen) for b in chosen[:index])
+    return sum(sum(map(rows[a].__getitem__, chosen)) for a in chosen) / 2
 
 
 def mean_cost(rows: Rows, chosen: Sequence[int]) -> float:
@@ -78,10 +79,11 @@ class _Search:
         return sorted(self.best)
 
     def _seeds(self) -> list[int]:
-        """All positions, those with the cheapest neighbourhood of `count` positions first."""
-        density = [sum(sorted(row)[: self.count]) for row in self.rows]
-        self.work_cells -= len(density) ** 2
-        return sorted(range(len(density)), key=lambda cpu: (density[cpu], cpu))
+        """Positions all over the machine, those with the cheapest neighbourhood of `count` first."""
+        positions = range(0, len(self.rows), -(-len(self.rows) // _SEEDS_MAX))
+        density = {cpu: sum(sorted(self.rows[cpu])[: self.count]) for cpu in positions}
+        self.work_cells -= len(density) * len(self.rows)
+        return sorted(positions, key=lambda cpu: (density[cpu], cpu))
 
     def _grow(self, chosen: list[int], banned: Sequence[int] = ()) -> list[int]:
         """Add the position that costs least, until there are `count`; `banned` are taken last."""
@@ -114,7 +116,7 @@ class _Search:
             for mate in mates[cpu]:
                 free[mate] = _INFINITE
         self.work_cells -= len(rows) * len(chosen)
-        while swap := self._swap(chosen, total, free):
+        while self.work_cells > 0 and (swap := self._swap(chosen, total, free)):
             leaving, coming = swap
             chosen[chosen.index(leaving)] = coming
             total = list(map(add, map(sub, total, rows[leaving]), rows[coming]))

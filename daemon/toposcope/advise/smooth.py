@@ -31,6 +31,8 @@ _NEGLIGIBLE_WEIGHT: Final = 500.0  # noise over variance: such an effect would s
 _OUTLIER_SPREADS: Final = 10.0
 _OUTLIER_FLOOR: Final = 0.02
 _FEW_PAIRS: Final = 6000  # up to here four rounds of back-fitting, beyond two: the data decide then
+_FIT_PAIRS: Final = 8000  # of more, evenly chosen ones do
+_FEW_CORES: Final = 128  # beyond, fine effects are told within a cache domain only
 _WIDER_RATIO: Final = 1.6  # a level that was not measured costs this much more than the widest measured
 _DOMAIN_CUTS: Final = (2, 4, 8)
 
@@ -41,6 +43,7 @@ class _Effect:
 
     labels: Sequence[int]
     of_pairs: bool  # an effect of two sets together, else of each CPU or core by itself
+    is_fine: bool = False  # its sets are smaller than a cache domain
     index: dict[int, int] = field(default_factory=dict)
     first: list[int] = field(default_factory=list)
     second: list[int] = field(default_factory=list)
@@ -130,15 +133,15 @@ def smoothed(layout: Layout, pairs: Sequence[Pair]) -> list[list[float]]:
     """
     if not pairs:
         return _ranks(layout)
-    relations = [layout.relation(a, b) for a, b, _ in pairs]
-    middles = _middles(layout, pairs, relations)
-    left = _without_outliers(
-        [math.log(ns) - middles[r] for (_, _, ns), r in zip(pairs, relations, strict=True)]
-    )
+    fitted = pairs[:: -(-len(pairs) // _FIT_PAIRS)]
+    relations = [layout.relation(a, b) for a, b, _ in fitted]
+    middles = _middles(layout, fitted, relations)
+    both = zip(fitted, relations, strict=True)
+    left = _without_outliers([math.log(ns) - middles[relation] for (_, _, ns), relation in both])
     effects = _effects(layout)
     for effect in effects:
-        effect.attach(pairs, relations)
-    for turn in range(4 if len(pairs) <= _FEW_PAIRS else 2):
+        effect.attach(fitted, relations)
+    for turn in range(4 if len(fitted) <= _FEW_PAIRS else 2):
         for effect in effects:
             if turn == 0:
                 effect.judge(left)
@@ -161,14 +164,14 @@ def _effects(layout: Layout) -> list[_Effect]:
         effects.append(_Effect(layout.cores, of_pairs=False))
     effects.append(_Effect(range(len(layout.cpus)), of_pairs=False))
     # Domains of one chip are built alike: the same two places cost the same in each of them.
-    effects.append(_Effect(places, of_pairs=True))
+    effects.append(_Effect(places, of_pairs=True, is_fine=True))
     for parts in _DOMAIN_CUTS:
         if max(sizes) >= 2 * parts:  # neighbours by number are often neighbours on the ring or mesh
             cut = [zone * 8 + place * parts // size
                    for zone, place, size in zip(domain, places, sizes, strict=True)]  # fmt: skip
-            effects.append(_Effect(cut, of_pairs=True))
+            effects.append(_Effect(cut, of_pairs=True, is_fine=True))
     if threaded:
-        effects.append(_Effect(layout.cores, of_pairs=True))
+        effects.append(_Effect(layout.cores, of_pairs=True, is_fine=True))
     return effects
 
 
@@ -232,12 +235,21 @@ def _core_table(
     """For each two cores (a CPU of each in `heads`) the latency without the CPUs' own effects, in ns."""
     table = []
     threads = {core: index for index, core in enumerate(layout.cores)}  # the last thread of each core
+    domain = layout.place_in_domain()[0]
+    inside: dict[int, list[int]] = {}
+    for column, head in enumerate(heads):
+        inside.setdefault(domain[head], []).append(column)
     for number, a in enumerate(heads):
         relations = layout.relations_of(a)
         others = [*heads[:number], threads[layout.cores[a]], *heads[number + 1 :]]
         logs = [middles[relations[b]] for b in others]
         for effect in effects:
-            logs = list(map(add, logs, effect.row(a, others, relations)))
+            if effect.is_fine and len(heads) > _FEW_CORES:
+                shares = effect.row(a, [others[column] for column in inside[domain[a]]], relations)
+                for column, share in zip(inside[domain[a]], shares, strict=True):
+                    logs[column] += share
+            else:
+                logs = list(map(add, logs, effect.row(a, others, relations)))
         table.append(list(map(math.exp, logs)))
     return table
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+from toposcope import claims
 from toposcope import matrix as matrices
-from toposcope.advise.facts import Evidence
+from toposcope.advise.facts import ClaimResult, Evidence
 from toposcope.cli import _measuring, _source
 from toposcope.errors import StoreError
 from toposcope.matrix import Matrix
@@ -43,10 +44,13 @@ def evidence_of(view: View, now_s: float, source: str) -> Evidence:
         for result in view.results
         if result.identity.probe == MATRIX_PROBE
     )
+    series = [claims.Series(result.identity, view.visits(result.identity.id)) for result in view.results]
+    judged = claims.judge(series, view.machine)
     times = [time_s for time_s in newest if time_s is not None]
     return Evidence(
         view.machine, matrix=matrix if _has_cells(matrix) else None, mode=view.mode, source=source,
         age_s=max(0.0, now_s - min(times)) if times else None, placement=view.placement,
+        claims=tuple(ClaimResult(one.claim, one.verdict, one.ratio, one.interval) for one in judged),
     )  # fmt: skip
 
 
