@@ -33,7 +33,8 @@ def read_allowed(root: Root, online: CpuSet, node_ids: CpuSet) -> tuple[CpuSet, 
         group = read_group(root, mount, "cpuset")
         cpus = _intersection(cpus, _effective(root, mount, group, _CPU_FILES))
         nodes = _intersection(nodes, _effective(root, mount, group, _NODE_FILES))
-    allowed = online if cpus is None else tuple(cpu for cpu in online if cpu in set(cpus))
+    wanted = frozenset(online if cpus is None else cpus)
+    allowed = tuple(cpu for cpu in online if cpu in wanted)
     if not allowed:
         root.doubt(f"allowed CPUs {format_cpulist(cpus or ())[:40]}: none of them is online, taken as all")
         allowed = online

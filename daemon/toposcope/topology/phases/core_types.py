@@ -12,12 +12,11 @@ from typing import Final
 
 from toposcope.topology.model import Cache, CpuSet, Partition
 from toposcope.topology.phases import cpuinfo
+from toposcope.topology.phases.arm_models import arm_model
 from toposcope.topology.phases.cpus import CPU_DIR
 from toposcope.topology.sysfs import Root
 
 _PMUS: Final = (("cpu_core", "performance"), ("cpu_atom", "efficient"), ("cpu_lowpower", "low power"))
-# MIDR_EL1: implementer in bits 31:24, part number in 15:4. Variant and revision make no other model.
-_MIDR_MODEL: Final = 0xFF00FFF0
 # Frequencies of favoured cores ("Turbo Boost Max 3.0") lie within this of the others and make no type.
 _FREQUENCY_GAP_RATIO: Final = 1.2
 
@@ -35,7 +34,7 @@ def read_core_types(root: Root, online: CpuSet, caches: Sequence[Cache], first: 
         return by_pmu
     models = _arm_models(root, online) if _is_arm(root, online, first) else {}
     if models:
-        return _grouped(models, online, "model {}")
+        return _grouped(models, online, "{}")
     capacities = {cpu: str(capacity) for cpu, capacity in read_capacities(root, online)}
     if len(capacities) == len(online):
         return _grouped(capacities, online, "of capacity {}")
@@ -81,7 +80,7 @@ def _arm_models(root: Root, online: CpuSet) -> dict[int, str]:
         text = root.text(f"{CPU_DIR}/cpu{cpu}/regs/identification/midr_el1")
         if text is not None and len(text) <= 18:
             try:
-                models[cpu] = f"{int(text, 16) & _MIDR_MODEL:#010x}"
+                models[cpu] = arm_model(int(text, 16))
             except ValueError:
                 root.doubt(f"cpu{cpu}: midr_el1 {text!r} makes no sense")
     return models if len(models) == len(online) else _arm_models_of_cpuinfo(root, online)
@@ -94,7 +93,7 @@ def _arm_models_of_cpuinfo(root: Root, online: CpuSet) -> dict[int, str]:
         implementer, part = cpuinfo.number(record, "cpu implementer"), cpuinfo.number(record, "cpu part")
         cpu = int(record["processor"]) if len(record["processor"]) < 6 else -1
         if implementer is not None and part is not None and cpu in wanted:
-            models[cpu] = f"{(implementer << 24 | part << 4) & _MIDR_MODEL:#010x}"
+            models[cpu] = arm_model(implementer << 24 | part << 4)
     return models if len(models) == len(online) else {}
 
 

@@ -26,6 +26,7 @@ _PLAIN_FILES: Final = (
     ("machine_vendor", "sys/class/dmi/id/sys_vendor"),
     ("machine_product", "sys/class/dmi/id/product_name"),
 )
+# A bare number (x86 and ia64 have `model : 85`) is no name.
 _MODEL_KEYS: Final = ("model name", "cpu model", "cpu", "hardware", "model", "uarch", "family")
 # What DMI says of machines that are none: substrings of vendor or product, in lower case.
 _DMI_HYPERVISORS: Final = {
@@ -45,7 +46,8 @@ Settings = tuple[tuple[str, str | None], ...]
 def read_settings(root: Root, online: CpuSet, summary: cpuinfo.Record) -> Settings:
     """(name, value) pairs, the same names on every machine; None where the machine doesn't tell."""
     found: dict[str, str | None] = {name: _line(root, path) for name, path in _PLAIN_FILES}
-    found["cpu_model"] = next((summary[key][:120] for key in _MODEL_KEYS if summary.get(key)), None)
+    models = (summary.get(key, "")[:120] for key in _MODEL_KEYS)
+    found["cpu_model"] = next((model for model in models if model and not model.isdigit()), None)
     found["cpu_vendor"] = summary.get("vendor_id") or summary.get("cpu implementer")
     found["microcode"] = summary.get("microcode")
     found["hypervisor"] = _hypervisor(root, summary, found)

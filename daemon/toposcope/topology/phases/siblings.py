@@ -144,20 +144,26 @@ def merge_split_packages(root: Root, packages: Partition | None, nodes: Sequence
 
     From Linux 3.6 on, siblings on different nodes were dropped ("CPU is not on the same node", topology_sane
     in arch/x86/kernel/smpboot.c). So a package with several nodes, as with Intel's cluster on die, shows one
-    sibling set a node, all with the same physical_package_id. Only sets that lie within a node are merged.
+    sibling set a node, all with the same physical_package_id. Nothing else is merged: sets of one id on
+    the same node have another cause (Xen shows each vCPU alone, all with id 0).
     """
     if packages is None or len(packages) < 2:
         return packages
-    node_sets = [frozenset(node.cpus) for node in nodes if node.cpus]
-    groups: dict[int, list[CpuSet]] = {}
+    node_of = {cpu: node.id for node in nodes for cpu in node.cpus}
+    groups: dict[int, dict[int, CpuSet]] = {}
     for cpus in packages:
         package_id = root.integer(f"{CPU_DIR}/cpu{cpus[0]}/topology/physical_package_id")
-        if package_id is None or package_id in _NO_ID or not any(node.issuperset(cpus) for node in node_sets):
+        node_ids = {node_of.get(cpu) for cpu in cpus}
+        node_id = node_ids.pop()
+        if package_id is None or package_id in _NO_ID or node_id is None or node_ids:
             return packages
-        groups.setdefault(package_id, []).append(cpus)
+        by_node = groups.setdefault(package_id, {})
+        if node_id in by_node:
+            return packages
+        by_node[node_id] = cpus
     if len(groups) == len(packages):
         return packages
     root.doubt(
         f"packages: {len(packages)} sibling sets, but {len(groups)} package ids; sets of one id were merged"
     )
-    return partition_of(tuple(cpu for cpus in sets for cpu in cpus) for sets in groups.values())
+    return partition_of(tuple(cpu for cpus in sets.values() for cpu in cpus) for sets in groups.values())
