@@ -63,7 +63,7 @@ def machine(model: Model) -> Machine:
         numa_nodes=tuple(Node(i, cpus, 64 << 30) for i, cpus in enumerate(nodes)),
         distances=Distances(tuple(range(count)), distances),
         caches=tuple(Cache(3, "Unified", 32 << 20, cpus) for cpus in l3),
-        settings=(("cpu_model", model.name), ("architecture", "x86_64")),
+        settings=(("cpu_model", model.name), ("architecture", "x86_64"), ("turbo", "on")),
     )
 
 

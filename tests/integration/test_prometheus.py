@@ -1,0 +1,170 @@
+"""A real Prometheus scrapes replays and a live daemon; every panel and alert of ours must find data in it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import threading
+import time
+from pathlib import Path
+
+import msgspec
+import pytest
+import yaml
+
+from generators import replays
+from generators.views import full_view, replayed_view
+from integration.prometheus_server import Target, daemon, prometheus, served_views, wait_until
+from toposcope.matrix import format_csv
+from toposcope.metrics import catalogue
+from toposcope.results import Visit
+from toposcope.topology.document import to_document
+
+ROOT = Path(__file__).resolve().parents[2]
+DASHBOARDS = {
+    path.stem: json.loads(path.read_text()) for path in sorted((ROOT / "grafana/dashboards").glob("*.json"))
+}
+QUERIES = [
+    pytest.param(name, target["expr"], id=f"{name}: {panel['title']} {target['refId']}")
+    for name, dashboard in DASHBOARDS.items()
+    for panel in dashboard["panels"]
+    for target in panel.get("targets", ())
+]
+ALERTS = [
+    rule
+    for group in yaml.safe_load((ROOT / "prometheus/rules/alerts.yaml").read_text())["groups"]
+    for rule in group["rules"]
+]
+HOSTS = ("live", "two-socket", "big", "full")
+# What a replay has none of, by design: measuring, its times, and what is concluded from visits.
+NOT_IN_REPLAY = re.compile(
+    r"placement_stable|claim_|declared_agreement|drifted|audit_findings|self_test|last_success|memory_latency|"
+    r"memory_bandwidth|remote_memory|peer_ratio|visits_total.* > 0|batches_.*> 0|setting_info"
+)
+# What this machine may lack: several nodes, peers, SLIT, a first judgement, a first placement.
+NOT_ON_EVERY_HOST = re.compile(
+    r"placement_stable|claim_|declared_agreement|drifted|audit_findings|self_test|memory_latency|memory_bandwidth|"
+    r"remote_memory|peer_ratio|declared_node_distance|visits_total.* > 0|batches_.*> 0"
+)
+
+
+def write_replay(directory: Path, name: str, model: replays.Model) -> list[str]:
+    topology, matrix = directory / f"{name}.json", directory / f"{name}.csv"
+    topology.write_bytes(msgspec.json.encode(to_document(replays.machine(model))))
+    matrix.write_text(format_csv(replays.matrix(model)))
+    return ["--topology", str(topology), "--matrix", str(matrix)]
+
+
+@contextlib.contextmanager
+def busy(view):
+    """Let a view count a visit now and then, as a daemon at work would."""
+    done = threading.Event()
+
+    def work():
+        while not done.wait(0.3):
+            visit = Visit(time.time(), 0.01, "ok", "", {}, 200, {"context_switch": 1})
+            view.count("cacheline_cas", visit, cpu_s=0.002, fault="")
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("prometheus")
+    live_config = {"probes": {"budget_ratio": 0.5}}
+    history = {f'relation:toposcope_cacheline_latency_seconds:ok{{job="toposcope",instance="{host}",relation="{relation}"}}': 4e-8
+               for host in HOSTS for relation in ("smt", "l3", "node", "die", "package", "cross_package")}  # fmt: skip
+    full = full_view()
+    with (
+        busy(full),
+        daemon(directory, "two-socket", *write_replay(directory, "two", replays.TWO_SOCKETS)) as two,
+        daemon(directory, "big", *write_replay(directory, "big", replays.BIG_384)) as big,
+        daemon(directory, "live", config=live_config) as live,
+        served_views(
+            {
+                "full": full,
+                **{f"peer{n}": replayed_view(replays.TWO_SOCKETS, seed=n) for n in range(4)},
+            }
+        ) as views,
+    ):
+        targets = [Target("two-socket", two), Target("big", big), Target("live", live)]
+        targets += [
+            Target(name, views, f"/{name}/metrics") for name in ("full", *(f"peer{n}" for n in range(4)))
+        ]
+        with prometheus(directory, targets, history=history) as running:
+            expr = 'count(count_over_time(toposcope_cacheline_latency_seconds{stat="estimate"}[1m])) by (instance)'
+            wait_until(lambda: len(running.query(expr)) == len(targets), 60, "data of every host")
+            time.sleep(6)  # rates need several scrapes, and rules that rest on rules several evaluations
+            yield running
+
+
+def on(expr: str, instance: str) -> str:
+    """The panel's expression as Grafana would send it with this host chosen."""
+    expr = expr.replace("$job", "toposcope").replace("$instance", instance)
+    return expr.replace("$__rate_interval", "30s")
+
+
+def is_installed(expr: str) -> bool:
+    """Whether the probes that the expression asks for are part of this installation."""
+    known = " ".join(family.name for family in catalogue.probe_families())
+    return all(
+        probe in known for probe in re.findall(r"toposcope_(memory_latency|memory_bandwidth)", expr)
+    ) and ("remote_memory" not in expr or "memory_latency" in known)
+
+
+@pytest.mark.parametrize(("dashboard", "expr"), QUERIES)
+def test_every_panel_finds_data(server, dashboard, expr):
+    if not is_installed(expr):
+        assert server.query(on(expr, ".+")) == []  # it parses
+        pytest.skip("asks for a probe that is not installed")
+    assert server.query(on(expr, ".+")), "no host has data"
+    assert server.query(on(expr, "full")), "not even a host that has everything"
+    for host in ("two-socket", "big"):
+        assert server.query(on(expr, host)) or NOT_IN_REPLAY.search(expr), f"no data in replay of {host}"
+    assert server.query(on(expr, "live")) or NOT_ON_EVERY_HOST.search(expr), "no data on this machine"
+
+
+@pytest.mark.parametrize("alert", ALERTS, ids=lambda alert: alert["alert"])
+def test_every_alert_rests_on_data(server, alert):
+    server.query(alert["expr"])  # parses and evaluates
+    if not is_installed(alert["expr"]):
+        pytest.skip("asks for a probe that is not installed")
+    selectors = re.findall(r"(?:\b[a-z_]+:)?\b(?:toposcope_[\w:]+|up)\b(?:\{[^{}]*\})?", alert["expr"])
+    assert selectors
+    for selector in selectors:
+        assert server.query(selector), f"nothing has {selector}"
+
+
+def test_every_rule_evaluates_without_complaint(server):
+    rules = [rule for group in server.get("rules")["groups"] for rule in group["rules"]]
+    assert len(rules) > len(ALERTS)
+    assert [(rule["name"], rule.get("lastError")) for rule in rules if rule["health"] != "ok"] == []
+
+
+def test_what_was_scraped_is_what_was_replayed(server):
+    matrix = replays.matrix(replays.TWO_SOCKETS)
+    cross = sorted(matrix.value(cpu, other) for cpu in range(8) for other in range(8, 16))
+    (sample,) = server.query(
+        'toposcope_cacheline_latency_seconds{instance="two-socket", relation="cross_package", stat="estimate"}'
+    )
+    assert cross[0] * 1e-9 < float(sample["value"][1]) < cross[-1] * 1e-9
+    assert server.query('toposcope_machine_info{instance="two-socket", mode="replay"}')
+    assert server.query('toposcope_machine_info{instance="live", mode="live"}')
+
+
+def test_the_live_daemon_measured(server):
+    (sample,) = server.query('sum(toposcope_probe_visits_total{instance="live"})')
+    assert float(sample["value"][1]) > 0
+
+
+def test_the_big_host_stays_within_its_series(server):
+    for name, limit in (("scrape_samples_scraped", 1_500), ("scrape_samples_post_metric_relabeling", 1_500)):
+        (sample,) = server.query(f'{name}{{instance="big"}}')
+        assert float(sample["value"][1]) <= limit
