@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-import os
+import logging
 import shutil
 import sys
+from typing import Final
 
 import toposcope_probes
 from toposcope import config
-from toposcope.errors import UsageError
+from toposcope.errors import ToposcopeError, UsageError
+from toposcope.measure import runner
 from toposcope.measure.plan import ProbeChoice
 from toposcope.topology.cpulist import parse_cpulist
 from toposcope.topology.model import Machine
+
+_log = logging.getLogger(__name__)
+# Time within which an interpreter has to say its own path.
+_ANSWER_S_MAX: Final = 10.0
 
 
 def probe_choices(settings: config.Config) -> list[ProbeChoice]:
@@ -43,12 +49,29 @@ def measurable_cpus(machine: Machine, limits: config.ProbeLimits) -> tuple[int, 
     return tuple(sorted(usable))
 
 
-def interpreters(settings: config.Config) -> tuple[str, ...]:
+async def find_interpreters(settings: config.Config) -> tuple[str, ...]:
     """The Python interpreters that are measured: the configured ones, else our own and `python3`.
 
-    A virtual environment's python is its base's: the same interpreter counts once.
+    Each is asked who it really is: a virtual environment, a link or a version manager's wrapper is
+    another name of its interpreter, which counts once. One that doesn't answer is left out, and logged.
     """
-    if settings.runtime.interpreters:
-        return tuple(shutil.which(name) or name for name in settings.runtime.interpreters)
-    found = [sys.executable, *filter(None, [shutil.which("python3")])]
-    return tuple({os.path.realpath(path): path for path in reversed(found)}.values())
+    names = settings.runtime.interpreters or (sys.executable, "python3")
+    found: dict[str, str] = {}
+    for name in names:
+        path = shutil.which(name)
+        real = await _real_path(path) if path else ""
+        if real:
+            found.setdefault(real, sys.executable if name == sys.executable else real)
+        else:
+            _log.warning("%s is no Python interpreter that can be run: not measured", name)
+    return tuple(found.values())
+
+
+async def _real_path(path: str) -> str:
+    lines: list[bytes] = []
+    question = "import os, sys; print(os.path.realpath(sys.executable))"
+    try:
+        outcome = await runner.run([path, "-c", question], deadline_s=_ANSWER_S_MAX, on_line=lines.append)
+    except ToposcopeError:
+        return ""
+    return lines[-1].decode("utf-8", "replace") if lines and not outcome.fault else ""

@@ -21,8 +21,8 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import toposcope_probes
-from toposcope import claims, metrics, results
 from toposcope import matrix as matrices
+from toposcope import metrics, results
 from toposcope import report as reports
 from toposcope.errors import ToposcopeError, UsageError
 from toposcope.topology.document import to_document
@@ -171,7 +171,7 @@ class Api:
     async def _get_report(self, request: Request) -> Response:
         visited = [(result.identity, self._view.visits(result.identity.id)) for result in self._view.results]
         found = reports.judged(visited, self._view.machine)
-        measured = reports.is_measured(claims.Series(*each) for each in visited)
+        measured = reports.is_measured(visited)
         return json_response(
             request, self._labelled({"measured": measured, "claims": reports.to_json(found)})
         )

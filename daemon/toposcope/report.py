@@ -44,13 +44,16 @@ def _planned(
                 yield task, wanted.visits
 
 
-def is_measured(series: Iterable[claims.Series]) -> bool:
+Visited = Sequence[tuple[Identity, Sequence[Visit]]]
+
+
+def is_measured(visited: Visited) -> bool:
     """Whether every probe that the claims rest on has been visited at all."""
-    visited = {one.identity.probe for one in series if one.visits}
-    return {wanted.probe for wanted in claims.wanted()} <= visited
+    probes = {identity.probe for identity, visits in visited if visits}
+    return {wanted.probe for wanted in claims.wanted()} <= probes
 
 
-def judged(visited: Iterable[tuple[Identity, Sequence[Visit]]], machine: Machine) -> tuple[claims.Claim, ...]:
+def judged(visited: Visited, machine: Machine) -> tuple[claims.Claim, ...]:
     """The fourteen claims from what was visited."""
     return claims.judge([claims.Series(identity, visits) for identity, visits in visited], machine)
 

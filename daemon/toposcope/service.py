@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from toposcope import __version__, config, http, logs, serving, systemd
-from toposcope.choices import interpreters, measurable_cpus, probe_choices
+from toposcope.choices import find_interpreters, measurable_cpus, probe_choices
 from toposcope.clock import Clock, SystemClock
 from toposcope.errors import ToposcopeError, UsageError
 from toposcope.measure.loop import MeasuringLoop
@@ -55,6 +55,7 @@ class Service:
         self._store: Store
         self._view: View
         self._loop: MeasuringLoop
+        self._interpreters: tuple[str, ...] = ()
 
     @property
     def lifecycle_enabled(self) -> bool:
@@ -92,6 +93,7 @@ class Service:
             budget_ratio=limits.budget_ratio,
             saturation_ratio=limits.saturation_ratio,
         )
+        self._interpreters = await find_interpreters(self._settings)
         self._replan()
         if self._store.set_aside is not None:
             _log.warning("the store was damaged; it is kept as %s", self._store.set_aside)
@@ -102,7 +104,7 @@ class Service:
             self._view.machine,
             probe_choices(self._settings),
             cpus=measurable_cpus(self._view.machine, self._settings.probes),
-            interpreters=interpreters(self._settings),
+            interpreters=self._interpreters,
             seed=int(self._view.fingerprint, 16),
         )
         self._loop.set_tasks(tasks)
@@ -160,6 +162,7 @@ class Service:
             await self._event("config_refused", {"reason": error.message})
             raise
         self._settings = settings
+        self._interpreters = await find_interpreters(settings)
         logs.set_up(settings.log)
         self._loop.set_ratios(settings.probes.budget_ratio, settings.probes.saturation_ratio)
         self._replan()

@@ -10,7 +10,7 @@ import click
 
 import toposcope_probes
 from toposcope import matrix as matrices
-from toposcope import results
+from toposcope import replay, results
 from toposcope.cli import _measuring, _source
 from toposcope.cli._output import format_option, print_json
 from toposcope.errors import StoreError, UsageError

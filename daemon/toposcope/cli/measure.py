@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,8 @@ from typing import Any
 import click
 
 import toposcope_probes
+from toposcope import config
+from toposcope.choices import find_interpreters
 from toposcope.cli import _measuring, _source
 from toposcope.cli._output import format_option, print_json
 from toposcope.errors import UsageError
@@ -48,9 +51,8 @@ def command(
     machine = _measuring.this_machine()
     chosen = _measuring.choose_cpus(machine, cpus)
     specs = _measuring.find_specs(probes)
-    tasks = _tasks(
-        machine, specs, chosen, all_of_them=cpus is not None, interpreters=settings.runtime.interpreters
-    )
+    named = _interpreters(specs, settings)
+    tasks = _tasks(machine, specs, chosen, all_of_them=cpus is not None, named=named)
     _measuring.require_tasks(tasks, probes, chosen)
     found, interrupted = _measuring.measure_now(machine, tasks, settings, visits=visits, budget_s=budget_s)
     if output_format == "json":
@@ -60,6 +62,13 @@ def command(
     if interrupted:
         click.echo(f"interrupted: {len(found)} of {len(tasks)} targets were measured", err=True)
         sys.exit(130)
+
+
+def _interpreters(specs: list[ProbeSpec], settings: config.Config) -> tuple[str, ...]:
+    """The interpreters to measure; asking them who they are takes time, so only where a probe needs one."""
+    if not any(spec.target is TargetKind.INTERPRETER for spec in specs):
+        return ()
+    return asyncio.run(find_interpreters(settings))
 
 
 def _tasks(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +11,13 @@ import click
 
 from toposcope import replay
 from toposcope import report as reports
-from toposcope.choices import interpreters
+from toposcope.choices import find_interpreters
 from toposcope.cli import _measuring, _source
 from toposcope.cli._output import format_option, print_json
 from toposcope.errors import StoreError
 from toposcope.measure.validity import WINDOW_VISITS_MAX
-from toposcope.results import Identity, Visit
 from toposcope.store import Store
 from toposcope.topology.fingerprint import fingerprint
-
-_Visited = list[tuple[Identity, Sequence[Visit]]]
 
 
 @click.command()
@@ -71,7 +68,7 @@ def _known(url: str | None, config_file: Path | None) -> tuple[list[dict[str, An
     try:
         with Store(directory, writer=False) as store:
             stored = store.results(fingerprint(machine), WINDOW_VISITS_MAX)
-            visited: _Visited = [(identity, visits) for identity, _, visits in stored]
+            visited: reports.Visited = [(identity, visits) for identity, _, visits in stored]
     except StoreError:
         return None, "measurement"
     if not reports.is_measured(visited):
@@ -83,7 +80,8 @@ def _measured(config_file: Path | None) -> tuple[list[dict[str, Any]], bool]:
     settings = _source.settings_from(config_file)
     machine = _measuring.this_machine()
     cpus = _measuring.choose_cpus(machine, None)
-    turns = list(reports.rounds(machine, cpus=cpus, interpreters=interpreters(settings)))
+    named = asyncio.run(find_interpreters(settings))
+    turns = list(reports.rounds(machine, cpus=cpus, interpreters=named))
     click.echo(f"measuring {sum(map(len, turns))} visits", err=True)
     visited, interrupted = _measuring.visit_rounds(machine, turns, settings)
     return reports.to_json(reports.judged(visited, machine)), interrupted
