@@ -11,7 +11,8 @@ import asyncio
 import gzip
 import hashlib
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -41,10 +42,10 @@ CONTENT_SECURITY_POLICY: Final = (
 # A picture that stands alone carries its style; it runs nothing.
 _PICTURE_POLICY: Final = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"}
 _EVENTS_SHOWN: Final = 20
-# However many pages are open, sections are rendered at most this often, matrices and levels less often.
-_LIVE_AGE_S: Final = 2.0
-_HEATMAP_AGE_S: Final = 20.0
-_MEASURED_AGE_S: Final = 60.0
+# However many pages are open: what they show is made anew at most this often, and with at most a twentieth of
+# a CPU (a matrix of 512 CPUs takes half a second, its levels take a whole one).
+_AGE_S: Final = 2.0
+_AGE_PER_COST: Final = 20.0
 _HOURS_MAX: Final = 24 * 366
 _HOURS_DEFAULT: Final = 24
 _TYPES: Final = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
@@ -58,6 +59,15 @@ class Sources(Protocol):
 
     async def history(self, result_id: str) -> Sequence[Visit]:
         """All visits of a result that are kept singly, oldest first."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """A body that was made for a version of the view; it may be used until `until_s` (monotonic)."""
+
+    version: int
+    until_s: float
+    body: bytes
 
 
 class Page:
@@ -75,7 +85,7 @@ class Page:
         self._wall_s = wall_s
         self._sections = Sections(view, claims_now)
         self._files = _static_files()
-        self._kept: dict[str, tuple[float, int, bytes]] = {}
+        self._kept: dict[str, _Kept] = {}
 
     def routes(self) -> list[Route]:
         """Every path of the page."""
@@ -110,7 +120,7 @@ class Page:
                 "sections": {name: str(html) for name, html in sections.items()},
             })  # fmt: skip
 
-        return _answer(request, await self._keep("live", _LIVE_AGE_S, make), "application/json")
+        return _answer(request, await self._keep("live", make), "application/json")
 
     async def _get_heatmap(self, request: Request) -> Response:
         spec = _pair_probe(request.path_params["probe"])
@@ -121,7 +131,7 @@ class Page:
             facts = {"probe": spec.name, "operation": spec.operation, "probes": self._pair_probes()}
             return msgspec.json.encode(document | facts)
 
-        body = await self._keep(f"heatmap {spec.name}", _HEATMAP_AGE_S, make)
+        body = await self._keep(f"heatmap {spec.name}", make)
         return _answer(request, body, "application/json")
 
     def _pair_probes(self) -> list[str]:
@@ -139,18 +149,20 @@ class Page:
             template = environment().get_template("measured.html")
             return template.render(measured=found, cpus=len(machine.online_cpus)).encode()
 
-        body = await self._keep("measured", _MEASURED_AGE_S, make)
+        body = await self._keep("measured", make)
         return _answer(request, body, "text/html; charset=utf-8")
 
-    async def _keep(self, name: str, age_s: float, make: Callable[[], Any]) -> bytes:
-        """What `make` made: anew when the view has changed and the last one is older than `age_s`."""
+    async def _keep(self, name: str, make: Callable[[], Awaitable[bytes]]) -> bytes:
+        """What `make` made: anew when the view has changed since and the last one is old enough."""
         now_s = time.monotonic()
-        made_s, version, body = self._kept.get(name, (float("-inf"), -1, b""))
-        if version != self._view.version and now_s - made_s > age_s:
+        kept = self._kept.get(name)
+        if kept is None or (kept.version != self._view.version and now_s >= kept.until_s):
             version = self._view.version
             body = await make()
-            self._kept[name] = (now_s, version, body)
-        return body
+            cost_s = time.monotonic() - now_s
+            kept = _Kept(version, now_s + max(_AGE_S, _AGE_PER_COST * cost_s), body)
+            self._kept[name] = kept
+        return kept.body
 
     async def _get_history(self, request: Request) -> Response:
         result = self._result(request.path_params["result_id"])

@@ -42,11 +42,11 @@ Claims = Callable[[View], Sequence[content.ClaimDocument]]
 
 def claims_of(view: View) -> Sequence[content.ClaimDocument]:
     """The claims as the view's results decide them."""
-    visited = (
+    visited = [
         (result.identity, view.visits(result.identity.id))
         for result in view.results
         if result.identity.probe in _CLAIM_PROBES
-    )
+    ]
     return reports.to_json(reports.judged(visited, view.machine))
 
 

@@ -1,6 +1,8 @@
 "use strict";
 // The form for advice: asks /api/v1/recommend, shows the answer, draws it onto the topology.
 
+const COMMANDS_SHOWN = 3; // the rest are a click away
+
 function element(name, properties = {}, ...children) {
   const made = Object.assign(document.createElement(name), properties);
   made.append(...children.filter((child) => child !== null));
@@ -39,57 +41,64 @@ async function advise(request) {
   return describe(document);
 }
 
-function describe(document) {
+function describe({ advice: verb, placements, not_considered: left }) {
   const parts = [];
-  if (document.advice === "leave") {
-    parts.push(element("p", {}, element("strong", { textContent: "Leave it as it is." })));
-    parts.push(list(document.reasons || []));
+  if (verb === "leave") {
+    parts.push(element("p", {}, element("strong", { textContent: "Leave it as it is." }),
+      placements.length ? " What would come first:" : ""));
   }
   const picture = element("div", { className: "scroll picture", tabIndex: 0 });
   picture.setAttribute("role", "region");
   picture.setAttribute("aria-label", "The advice on the topology, picture");
-  document.placements.forEach((placement, index) => parts.push(card(placement, index, picture)));
-  if (document.placements.length) {
-    draw(picture, document.placements[0].cpus);
+  placements.forEach((placement, index) => parts.push(card(placement, index, picture)));
+  if (placements.length) {
+    draw(picture, placements[0].cpus);
     parts.push(picture);
   }
-  if (document.not_considered.length) {
-    parts.push(element("details", {}, element("summary", { textContent: "not considered" }),
-      list(document.not_considered)));
-  }
+  if (left.length) parts.push(folded("not considered", list(left)));
   return parts;
+}
+
+function folded(title, ...children) {
+  return element("details", {}, element("summary", { textContent: title }), ...children);
 }
 
 function card(placement, index, picture) {
   const show = element("button", { type: "button", textContent: "Show on the picture" });
   show.addEventListener("click", () => draw(picture, placement.cpus));
-  const nodes = (placement.nodes || []).length ? `, memory of node ${placement.nodes.join(", ")}` : "";
+  const nodes = placement.nodes.length ? `, node ${ranges(placement.nodes)}` : "";
+  const commands = Object.entries(placement.commands).map(([name, text]) => command(name, text));
+  const more = commands.splice(COMMANDS_SHOWN);
   return element("div", { className: "advised-at" },
     element("h3", { textContent: `${index + 1}. ${placement.model} on CPU ${ranges(placement.cpus)}${nodes}` }),
     element("p", { textContent: gain(placement) }),
     list(placement.reasons),
-    placement.evidence.length ? element("details", {}, element("summary", { textContent: "evidence" }),
-      list(placement.evidence)) : null,
-    ...Object.entries(placement.commands).map(([name, text]) => command(name, text)),
+    placement.evidence.length ? folded("evidence", list(placement.evidence.map(said))) : null,
+    ...commands,
+    more.length ? folded(`${more.length} more launchers`, ...more) : null,
     show);
+}
+
+function said({ what, basis, detail, age_s: age }) {
+  const parts = [basis];
+  if (typeof age === "number") parts.push(`${Math.round(age)} s old`);
+  if (detail) parts.push(detail);
+  return `${what}: ${parts.join(", ")}`;
 }
 
 function gain({ expected_gain_ratio: ratio, interval, confidence }) {
   const parts = [];
-  if (typeof ratio === "number") {
+  if (ratio === null) parts.push("gain not known: nothing was measured that tells it");
+  else {
     const bounds = interval ? ` (${interval.map((each) => each.toPrecision(3)).join(" to ")})` : "";
     parts.push(`expected gain ${ratio.toPrecision(3)}×${bounds}`);
   }
-  const sure = typeof confidence === "number" ? `${Math.round(confidence * 100)} %` : confidence;
-  if (sure !== undefined && sure !== null) parts.push(`confidence ${sure}`);
+  parts.push(`confidence ${Math.round(confidence * 100)} %`);
   return parts.join(", ");
 }
 
 function list(items) {
-  const said = (item) => (typeof item === "string" ? item : Object.entries(item)
-    .map(([key, value]) => `${key.replaceAll("_", " ")}: ${typeof value === "object" ? JSON.stringify(value) : value}`)
-    .join(", "));
-  return element("ul", {}, ...items.map((item) => element("li", { textContent: said(item) })));
+  return element("ul", {}, ...items.map((item) => element("li", { textContent: item })));
 }
 
 function command(name, text) {

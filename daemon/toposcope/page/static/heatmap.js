@@ -257,7 +257,8 @@ class Heatmap {
   }
 }
 
-// Wires one heat map to the page's controls; `load(probe)` gives its document or null.
+// Wires one heat map to the page's controls; `load(probe, shown)` gives its document, or null where the
+// one that is shown is still good.
 function startHeatmap(load) {
   const find = (id) => document.getElementById(id);
   const tip = find("hm-tip"), readout = find("hm-readout");
@@ -286,7 +287,8 @@ function startHeatmap(load) {
   find("hm-probe").addEventListener("change", () => refresh());
 
   async function refresh() {
-    const data = await load(find("hm-probe").value || "cacheline_cas");
+    const probe = find("hm-probe").value || "cacheline_cas";
+    const data = await load(probe, map.data?.probe === probe);
     if (!data) return;
     const empty = !data.edges.length;
     find("heatmap").hidden = empty;

@@ -2,7 +2,7 @@
 // Keeps the page up to date: asks the daemon every few seconds while the page is seen, and says when it is gone.
 
 const POLL_MS = 5000;
-const HEATMAP_MS = 30000;
+const HEATMAP_MS = 15000; // where there is one; until then it is asked for with each poll
 const etags = new Map();
 
 const banner = document.getElementById("banner");
@@ -20,18 +20,23 @@ async function news(path) {
   return response.json();
 }
 
-const heatmap = startHeatmap(async (probe) => {
-  etags.delete(`/page/heatmap/${probe}`);
+const heatmap = startHeatmap(async (probe, shown) => {
+  if (!shown) etags.delete(`/page/heatmap/${probe}`);
   heatmapAt = Date.now();
   return news(`/page/heatmap/${probe}`);
 });
+
+function heatmapIsDue() {
+  if (document.body.dataset.mode === "replay") return false;
+  return !heatmap.map.data || Date.now() - heatmapAt > HEATMAP_MS;
+}
 
 async function poll() {
   clearTimeout(pollTimer);
   try {
     const answer = await news("/page/live");
     if (answer) show(answer);
-    if (document.body.dataset.mode !== "replay" && Date.now() - heatmapAt > HEATMAP_MS) await heatmap.refresh();
+    if (heatmapIsDue()) await heatmap.refresh();
     lastAnswer = new Date();
     banner.hidden = true;
     document.getElementById("updated").textContent = `live, last answer ${lastAnswer.toLocaleTimeString()}`;
