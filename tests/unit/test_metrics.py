@@ -237,7 +237,7 @@ def test_an_undeclared_label_is_a_mistake():
 def test_every_sample_belongs_to_the_catalogue():
     known = {family.stem for family in (*catalogue.FIXED, *catalogue.probe_families())}
     for view in (replayed(), live()):
-        assert {metric.name for metric in collect(view).metrics()} <= known
+        assert {found.family.stem for found in collect(view).families()} <= known
 
 
 @pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool (Debian: prometheus) is not installed")
@@ -258,3 +258,20 @@ def test_modes_of_a_group_have_shares():
 
     found = samples_of(Moody(replays.machine(replays.TWO_SOCKETS), "0"))
     assert [s.value for s in found["toposcope_result_mode_share_ratio"]] == [0.25, 0.25]
+
+
+@pytest.mark.parametrize("value", ['a"b', "back\\slash", "two\nlines", "ünïcode ☃", "{x=1}", "trailing\\"])
+def test_label_values_are_escaped(value):
+    machine = dataclasses.replace(replays.machine(replays.TWO_SOCKETS), settings=(("cpu_model", value),))
+    for as_openmetrics in (True, False):
+        found = samples_of(View(machine, "0"), as_openmetrics=as_openmetrics)
+        assert found["toposcope_machine_info"][0].labels["cpu_model"] == value
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(float("inf"), "+Inf"), (float("-inf"), "-Inf"), (float("nan"), "NaN"), (3, "3.0")]
+)
+def test_numbers_that_are_none(value, text):
+    samples = Samples()
+    samples.add(Family("toposcope_x", "gauge", "X."), value)
+    assert samples.families()[0].lines == [f"toposcope_x {text}\n"]

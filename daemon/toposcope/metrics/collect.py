@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 import toposcope_probes
 from toposcope import __version__, units
@@ -11,7 +11,7 @@ from toposcope.groups import DOMAIN_LEVELS, DomainPair, Group, domains_of_cpus
 from toposcope.judgements import AGREEMENT_STATES, CLAIM_VERDICTS, Judgements
 from toposcope.measure.plan import MATRIX_PROBE
 from toposcope.metrics import catalogue
-from toposcope.metrics.family import Family, Limit, Samples
+from toposcope.metrics.family import Family, Limit, Samples, label_text
 from toposcope.metrics.work import add_work
 from toposcope.results import VERDICTS, Estimate
 from toposcope.topology.model import Machine, Partition
@@ -98,9 +98,11 @@ def _add_results(samples: Samples, groups: Iterable[Group], limit: Limit) -> Non
             if values and limit.take(len(values) * len(catalogue.STATS)):
                 family = catalogue.result_family(spec, measure)
                 _add_values(samples, family, labels, measure.name, values, catalogue.STATS)
+        shared = label_text(catalogue.VERDICT, labels)
         for verdict in VERDICTS:
-            samples.add(catalogue.VERDICT, float(group.verdict == verdict), verdict=verdict, **labels)
-        samples.add(catalogue.TARGETS, group.results, **labels)
+            text = f'{shared},verdict="{verdict}"'
+            samples.add_text(catalogue.VERDICT, float(group.verdict == verdict), text)
+        samples.add_text(catalogue.TARGETS, group.results, shared)
         if group.last_success_time_s is not None:
             samples.add(catalogue.SUCCESS, group.last_success_time_s, **labels)
         for index, mode in enumerate(group.modes):
@@ -117,15 +119,17 @@ def _values(group: Group, measure: str) -> list[Estimate]:
 def _add_values(
     samples: Samples,
     family: Family,
-    labels: dict[str, object],
+    labels: Mapping[str, object],
     measure: str,
     values: Iterable[Estimate],
     stats: Iterable[str],
 ) -> None:
+    factor = units.to_base(measure, 1.0)
+    shared = label_text(family, labels)
     for mode, estimate in enumerate(values):
         for stat in stats:
-            value = units.to_base(measure, getattr(estimate, stat))
-            samples.add(family, value, mode=mode, stat=stat, **labels)
+            text = f'{shared},mode="{mode}",stat="{stat}"'
+            samples.add_text(family, factor * getattr(estimate, stat), text)
 
 
 def _probe_labels(group: Group) -> dict[str, object]:
