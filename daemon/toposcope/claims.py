@@ -14,8 +14,9 @@ claim, since it is a general one; else one confirmed case confirms it. docs/clai
 
 from __future__ import annotations
 
+import math
 import statistics
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -266,29 +267,39 @@ def _measured_ratio(
 def paired_ratio(
     above: Sequence[Estimate], below: Sequence[Estimate]
 ) -> tuple[float, tuple[float, float], int]:
-    """Median of the ratios of paired visits (the latest of each), its 95 % interval, number of pairs."""
-    return _paired(above, below, lambda a, b: a / max(b, _TINY))
+    """Median of the ratios of paired visits (the latest of each), its 95 % interval, number of pairs.
+
+    The two sides of a pair err independently, so that their relative errors add up as squares.
+    """
+    middle, (low, high), pairs = paired_difference(
+        [_logarithm(a) for a in above], [_logarithm(b) for b in below]
+    )
+    return math.exp(middle), (math.exp(low), math.exp(high)), pairs
+
+
+def _logarithm(value: Estimate) -> Estimate:
+    logs = [math.log(max(getattr(value, name), _TINY)) for name in Estimate.__struct_fields__]
+    return Estimate(*logs)
 
 
 def paired_difference(
     above: Sequence[Estimate], below: Sequence[Estimate]
 ) -> tuple[float, tuple[float, float], int]:
     """The same for differences, where the other side may well be 0."""
-    return _paired(above, below, lambda a, b: a - b)
-
-
-def _paired(
-    above: Sequence[Estimate], below: Sequence[Estimate], combine: Callable[[float, float], float]
-) -> tuple[float, tuple[float, float], int]:
     pairs = min(len(above), len(below))
     assert pairs > 0, "nothing to compare"
     couples = list(zip(above[-pairs:], below[-pairs:], strict=True))
-    points = sorted(combine(a.estimate, b.estimate) for a, b in couples)
+    points = sorted(a.estimate - b.estimate for a, b in couples)
+    middle = statistics.median(points)
     if pairs >= 6:
-        return statistics.median(points), estimation.median_interval(points), pairs
-    low = min(combine(a.low, b.high) for a, b in couples)
-    high = max(combine(a.high, b.low) for a, b in couples)
-    return statistics.median(points), (low, high), pairs
+        return middle, estimation.median_interval(points), pairs
+    low = min(
+        a.estimate - b.estimate - math.hypot(a.estimate - a.low, b.high - b.estimate) for a, b in couples
+    )
+    high = max(
+        a.estimate - b.estimate + math.hypot(a.high - a.estimate, b.estimate - b.low) for a, b in couples
+    )
+    return middle, (low, high), pairs
 
 
 def _verdict(interval: tuple[float, float], threshold: float) -> ClaimVerdict:

@@ -25,5 +25,6 @@ SPEC: Final = ProbeSpec(
     interval_s=86_400.0,
     max_age_s=7 * 86_400.0,
     visit_ms=4000.0,
-    deadline_ms=40000.0,
+    deadline_ms=60_000.0,
+    arguments={"deadline_ms": "45000"},
 )

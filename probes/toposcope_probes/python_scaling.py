@@ -9,7 +9,7 @@ from toposcope_probes.contract import Better, Estimator, Measure, ProbeSpec, Pro
 SPEC: Final = ProbeSpec(
     name="python_scaling",
     help="How much N workers speed work up in Python, for work in the interpreter and in C",
-    operation="do N tasks of about 20 ms in N workers at once, against one after the other",
+    operation="do N tasks of about 10 ms in N workers at once, against one after the other",
     target=TargetKind.INTERPRETER,
     measures=(
         Measure(
@@ -27,5 +27,6 @@ SPEC: Final = ProbeSpec(
     interval_s=86_400.0,
     max_age_s=7 * 86_400.0,
     visit_ms=3000.0,
-    deadline_ms=40000.0,
+    deadline_ms=60_000.0,
+    arguments={"deadline_ms": "45000"},
 )

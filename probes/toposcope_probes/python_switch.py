@@ -24,5 +24,5 @@ SPEC: Final = ProbeSpec(
     interval_s=86_400.0,
     max_age_s=7 * 86_400.0,
     visit_ms=700.0,
-    deadline_ms=20000.0,
+    deadline_ms=35_000.0,
 )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import pytest
-import runtime_runs as runs
+import os
 
+import pytest
+
+import runtime_runs as runs
 from toposcope import claims
 from toposcope.topology.model import Machine
 
@@ -39,6 +41,7 @@ def test_a_busy_wait_in_a_channel_is_seen(plant: str, verdict: str) -> None:
 
 
 @pytest.mark.skipif(len(runs.usable_cpus()) < 2, reason="one CPU: nothing can run in parallel")
+@pytest.mark.skipif(os.getloadavg()[0] > 4 * len(runs.usable_cpus()), reason="the host is overloaded")
 def test_threads_that_need_no_gil_are_seen() -> None:
     series = runs.alternate("python_scaling", SCALING, environment=runs.planted("free_threads"))
     claim = standing("gil_threads_not_parallel", series)

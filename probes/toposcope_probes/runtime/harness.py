@@ -39,7 +39,7 @@ _SCHEMA_VERSION = 1
 _PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 _DEADLINE_MS = 20_000
 _BUDGET_MS = 200
-_BACKSTOP_S = 2.0  # for the clean-up, before faulthandler ends the process
+_BACKSTOP_S = 10.0  # for the clean-up, before faulthandler ends the process
 _SETTINGS = ("cpus", "deadline_ms", "budget_ms", "memory_limit_bytes", "files_limit_count")
 
 

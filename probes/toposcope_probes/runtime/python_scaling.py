@@ -4,10 +4,10 @@
 
 with MODEL one of thread, process_fork, asyncio_task, subinterpreter.
 
-`speedup_ratio`: the time that one task (about 20 ms) takes alone, times N, by the time in which N workers do
+`speedup_ratio`: the time that one task (about 10 ms) takes alone, times N, by the time in which N workers do
 a task each, from the moment when all of them are there until the last is done; N is the number of CPUs. 1
 says that they take turns, N that each has a CPU to itself. Alone and together alternate, and a sample is made
-of the least of four timings each. Work `python` is a loop in the interpreter; work `native` is SHA-256 of a
+of the least of three timings each. Work `python` is a loop in the interpreter; work `native` is SHA-256 of a
 large buffer, during which CPython lets the GIL go. With work `native` the model asyncio_task hands the tasks
 to a pool of threads (run_in_executor), as programs do.
 
@@ -45,11 +45,11 @@ if TYPE_CHECKING:
 else:  # run as a file: the neighbour in its own folder
     import harness
 
-_TASK_NS = 20_000_000
+_TASK_NS = 10_000_000
 _LENGTHS_NS = (100_000, 300_000, 1_000_000, 3_000_000, 10_000_000, 30_000_000)
-_PAIRS_A_SAMPLE = 4
+_PAIRS_A_SAMPLE = 3
 _GATE_S = 0.0002
-_ROUNDS_MIN, _ROUNDS_MAX = 4, 20
+_ROUNDS_MIN, _ROUNDS_MAX = 9, 40
 _BUFFER = bytes(1 << 18)  # about 150 µs of SHA-256; large enough that the GIL is let go (2047 bytes)
 _STEP = 200  # turns of the interpreter's loop: about 10 µs
 
@@ -81,8 +81,8 @@ class Task:
 class Job:
     """A task in one worker of several, which begin together. `times` is shared by all processes.
 
-    It holds for each worker whether it is there, when it began, and when it would have been done had it had
-    its CPU to itself (ns on the clock that all processes share).
+    It holds for each worker whether it is there, and when it would have begun and been done had it had its
+    CPU to itself (ns on the clock that all processes share).
     """
 
     def __init__(self, task: Task, cpu: int, times: MutableSequence[float], index: int, count: int) -> None:
@@ -93,17 +93,14 @@ class Job:
         """Pin, wait for the others, work, and note the times."""
         harness.pin(self.cpu)
         self.times[self.index] = 1.0
-        while True:
+        woken_late_ns = 0
+        while not all(self.times[: self.count]):
             before_ns = harness.run_delay_ns()
             time.sleep(_GATE_S)
-            if all(self.times[: self.count]):
-                break
-        begin_ns = time.perf_counter_ns()
-        self.work()
-        end_ns = time.perf_counter_ns()
-        delay_ns = harness.run_delay_ns() - before_ns
+            woken_late_ns = harness.run_delay_ns() - before_ns
+        begin_ns = time.perf_counter_ns() - woken_late_ns
         self.times[self.count + self.index] = float(begin_ns)
-        self.times[2 * self.count + self.index] = float(end_ns - delay_ns)
+        self.times[2 * self.count + self.index] = begin_ns + _undisturbed(self.work)
 
 
 def measure(request: harness.Request) -> harness.Outcome:
@@ -115,10 +112,12 @@ def measure(request: harness.Request) -> harness.Outcome:
     bench = _Bench(_together(model, work), request.cpus, in_turn=model == "asyncio_task" and work == "python")
     count = len(request.cpus)
     bench.together([Task(work, 1)] * count)
+    harness.pin(request.cpus[0])  # run delay is counted soundly only where nothing migrates
     task = Task.lasting(work, _TASK_NS)
     ratios = [bench.speedup(task, count) for _ in request.rounds(_ROUNDS_MIN, _ROUNDS_MAX)]
     sizes = [2**power for power in range(count.bit_length()) if 2**power < count]
     workers = [{"workers": float(size), "speedup_ratio": bench.speedup(task, size)} for size in sizes]
+    harness.pin(*request.cpus)
     lengths = [
         {"task_ns": float(length_ns), "speedup_ratio": bench.plain_speedup(Task.lasting(work, length_ns))}
         for length_ns in _LENGTHS_NS
@@ -180,10 +179,10 @@ class _Bench:
 
 
 def _undisturbed(action: Callable[[], None]) -> float:
-    """How long it takes in this thread, less the time for which others had the CPU."""
-    before_ns = harness.run_delay_ns()
+    """How long it takes in this thread, less the time for which others had the CPU; at least its CPU time."""
+    before_ns, cpu_ns = harness.run_delay_ns(), time.thread_time_ns()
     wall_ns = _timed(action)
-    return wall_ns - (harness.run_delay_ns() - before_ns)
+    return max(wall_ns - (harness.run_delay_ns() - before_ns), time.thread_time_ns() - cpu_ns)
 
 
 def _timed(action: Callable[[], None]) -> int:
