@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,7 @@ from machines import generate
 from toposcope.errors import TopologyError, UsageError
 from toposcope.topology.discover import discover
 from toposcope.topology.document import from_document, to_document
-from toposcope.topology.fingerprint import fingerprint
+from toposcope.topology.fingerprint import fingerprint, same_machine
 from toposcope.topology.load import load_machine
 from toposcope.topology.model import Machine
 from toposcope.topology.sysfs import Root
@@ -108,3 +109,21 @@ def test_fingerprint_ignores_what_changes_from_day_to_day(machine: Machine) -> N
 def test_fingerprint_tells_machines_apart() -> None:
     prints = {fingerprint(discover(Root(path.parent / "root"))) for path in FOLDER.glob("*/expected.json")}
     assert len(prints) == len(generate.MACHINES)
+
+
+def test_a_machine_with_a_cpu_switched_off_is_the_same_one(tmp_path: Path) -> None:
+    whole = discover(Root(FOLDER / "two-socket-smt/root"))
+    root = tmp_path / "root"
+    shutil.copytree(FOLDER / "two-socket-smt/root", root)
+    generate.take_offline(root, to_document(whole), 5)
+    without = discover(Root(root))
+    assert without.online_cpus == (0, 1, 2, 3, 4, 6, 7)
+    assert same_machine(whole, without)
+    assert same_machine(without, whole)
+    assert fingerprint(without) != fingerprint(whole)
+
+
+def test_another_layout_or_model_is_another_machine(machine: Machine) -> None:
+    assert not same_machine(machine, replace(machine, packages=((0, 1, 2, 3), (4, 5, 6, 7))))
+    assert not same_machine(machine, replace(machine, settings=(("cpu_model", "other"),)))
+    assert not same_machine(machine, replace(machine, online_cpus=(90, 91)))

@@ -21,7 +21,7 @@ def fingerprint(machine: Machine) -> str:
 
     Being offline does count: without a CPU the sets are other sets, and what its neighbours measure is
     something else (a core whose sibling is off has its resources for itself). A CPU that comes back brings
-    the old fingerprint back. So within one boot follow hotplug by CPU ids; this is for other boots.
+    the old fingerprint back. While running, `same_machine` tells hotplug from another machine.
     """
     facts = {
         "present": machine.present_cpus or machine.online_cpus,
@@ -39,3 +39,34 @@ def fingerprint(machine: Machine) -> str:
 
 def _sorted(partition: Partition | None) -> Partition | None:
     return None if partition is None else tuple(sorted(partition))
+
+
+def same_machine(before: Machine, after: Machine) -> bool:
+    """Whether `after` may be `before` with some CPUs switched on or off: results for CPUs in both still count.
+
+    What both have online must share the same caches, cores, nodes and so on among themselves, and the CPUs
+    that are present, the distances and the model must be the same.
+    """
+    common = frozenset(before.online_cpus) & frozenset(after.online_cpus)
+    return bool(common) and _facts_within(before, common) == _facts_within(after, common)
+
+
+def _facts_within(machine: Machine, cpus: frozenset[int]) -> tuple[object, ...]:
+    partitions = (machine.packages, machine.dies, machine.clusters, machine.cores, machine.books,
+                  machine.drawers, machine.core_types)  # fmt: skip
+    return (
+        frozenset(machine.present_cpus or (*machine.online_cpus, *(machine.offline_cpus or ()))),
+        tuple(_within(partition or (), cpus) for partition in partitions),
+        {node.id: frozenset(node.cpus) & cpus for node in machine.numa_nodes},
+        machine.distances,
+        {
+            (cache.level, cache.type, cache.size_bytes, frozenset(cache.cpus) & cpus)
+            for cache in machine.caches
+        }
+        - {(cache.level, cache.type, cache.size_bytes, frozenset()) for cache in machine.caches},
+        tuple(machine.setting(name) for name in _MODEL_SETTINGS),
+    )
+
+
+def _within(sets: Partition, cpus: frozenset[int]) -> frozenset[frozenset[int]]:
+    return frozenset(frozenset(group) & cpus for group in sets) - {frozenset()}
