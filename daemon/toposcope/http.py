@@ -51,6 +51,9 @@ class Control(Protocol):
     async def events(self, limit: int) -> list[dict[str, Any]]:
         """The newest events."""
 
+    async def measure(self, probe: str, cpus: tuple[int, ...] | None, visits: int) -> list[results.Result]:
+        """Visit a probe's targets now; raises UsageError where there are none."""
+
 
 class Api:
     """The handlers; each is one route."""
@@ -287,6 +290,16 @@ def json_response(request: Request, document: object, status: int = 200) -> Resp
         body = gzip.compress(body, compresslevel=1)
         headers["Content-Encoding"] = "gzip"
     return Response(body, status, headers=headers)
+
+
+async def read_body(request: Request) -> bytes:
+    """The request's body. Raises ApiError (413) as soon as it is too long, whatever its headers say."""
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > _BODY_BYTES_MAX:
+            raise ApiError(413, "too_large", f"the request's body is larger than {_BODY_BYTES_MAX} bytes")
+    return bytes(body)
 
 
 def integer(query: Mapping[str, str], name: str, default: int, low: int, high: int) -> int:

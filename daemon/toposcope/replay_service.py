@@ -8,10 +8,12 @@ import signal
 from typing import Any, Final
 
 from toposcope import __version__, config, http, serving
+from toposcope.clock import SystemClock
 from toposcope.errors import UsageError
+from toposcope.http_requests import Requests
 from toposcope.matrix import Matrix
 from toposcope.page.handlers import Page
-from toposcope.results import Visit
+from toposcope.results import Result, Visit
 from toposcope.topology.fingerprint import fingerprint
 from toposcope.topology.model import Machine
 from toposcope.view import View
@@ -45,7 +47,7 @@ class ReplayService:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
-        routes = Page(self.view, self).routes()
+        routes = [*Requests(self.view, self, SystemClock()).routes(), *Page(self.view, self).routes()]
         app = http.make_app(self.view, self, serving.allowed_hosts(self._settings.web), routes)
         with contextlib.closing(serving.open_listener(self._settings.web.listen_address)) as listener:
             await serving.serve(app, listener, self._settings.web, self._stop)
@@ -67,3 +69,8 @@ class ReplayService:
         """None: a matrix says nothing of times."""
         del result_id
         return []
+
+    async def measure(self, probe: str, cpus: tuple[int, ...] | None, visits: int) -> list[Result]:
+        """Refused: another machine can't be measured from here."""
+        del probe, cpus, visits
+        raise UsageError("a replay measures nothing", "run toposcope on the machine itself")

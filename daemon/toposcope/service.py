@@ -18,15 +18,17 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
+import toposcope_probes
 from toposcope import __version__, config, http, logs, serving, systemd
 from toposcope.choices import find_interpreters, measurable_cpus, probe_choices
 from toposcope.clock import Clock, SystemClock
 from toposcope.errors import ToposcopeError, UsageError
+from toposcope.http_requests import Requests
 from toposcope.measure.loop import MeasuringLoop
-from toposcope.measure.plan import plan
+from toposcope.measure.plan import ProbeChoice, plan
 from toposcope.measure.validity import WINDOW_VISITS_MAX
 from toposcope.page.handlers import Page
-from toposcope.results import Identity, Visit
+from toposcope.results import Identity, Result, Visit
 from toposcope.store import Store
 from toposcope.topology.discover import discover
 from toposcope.topology.fingerprint import fingerprint
@@ -39,6 +41,7 @@ _T = TypeVar("_T")
 _TOPOLOGY_INTERVAL_S: Final = 3.0
 _STATUS_INTERVAL_S: Final = 10.0
 _PRUNE_INTERVAL_S: Final = 3600.0
+_TASKS_ON_REQUEST_MAX: Final = 64
 
 
 class Service:
@@ -122,7 +125,10 @@ class Service:
             _log.error("%s", error.message)
 
     async def _serve(self, listener: socket.socket) -> None:
-        routes = Page(self._view, self, wall_s=self._clock.wall_s).routes()
+        routes = [
+            *Requests(self._view, self, self._clock).routes(),
+            *Page(self._view, self, wall_s=self._clock.wall_s).routes(),
+        ]
         app = http.make_app(self._view, self, serving.allowed_hosts(self._settings.web), routes)
         self._handle_signals()
         await serving.serve(app, listener, self._settings.web, self._stop, self._loops())
@@ -191,6 +197,23 @@ class Service:
         """All visits of a result that the store keeps singly, oldest first."""
         fingerprint_now = self._view.fingerprint
         return await self._in_worker(lambda: list(self._store.history(fingerprint_now, result_id)))
+
+    async def measure(self, probe: str, cpus: tuple[int, ...] | None, visits: int) -> list[Result]:
+        """Visit a probe's targets now. Raises UsageError where there are none, or too many."""
+        spec = toposcope_probes.find(probe)
+        if spec is None:
+            raise UsageError(f"there is no probe {probe[:40]!r}", "see /api/v1/probes")
+        usable = measurable_cpus(self._view.machine, self._settings.probes)
+        foreign = set(cpus or ()) - set(usable)
+        if foreign:
+            raise UsageError(f"CPU {min(foreign)} may not be measured", f"allowed: {list(usable)}")
+        choice = ProbeChoice(spec, spec.interval_s, spec.max_age_s)
+        tasks = plan(self._view.machine, [choice], cpus=cpus or usable, interpreters=self._interpreters)
+        if not 1 <= len(tasks) <= _TASKS_ON_REQUEST_MAX:
+            raise UsageError(
+                f"{probe} has {len(tasks)} targets on these CPUs", f"ask for 1 to {_TASKS_ON_REQUEST_MAX}"
+            )
+        return await self._loop.visit_now(tasks, visits)
 
     async def _watch_topology(self) -> None:
         """Notice hotplug and cpuset changes by two cheap reads; discover anew only then."""

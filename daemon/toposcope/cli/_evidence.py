@@ -5,12 +5,11 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from toposcope import claims
 from toposcope import matrix as matrices
-from toposcope.advise.facts import ClaimResult, Evidence
+from toposcope.advise.facts import Evidence
 from toposcope.cli import _measuring, _source
 from toposcope.errors import StoreError
-from toposcope.matrix import Matrix
+from toposcope.evidence import evidence_of, has_cells
 from toposcope.measure.plan import MATRIX_PROBE
 from toposcope.measure.validity import WINDOW_VISITS_MAX
 from toposcope.store import Store
@@ -36,34 +35,12 @@ def live(url: str | None, config_file: Path | None) -> Evidence:
     return evidence_of(view, time.time(), str(directory))
 
 
-def evidence_of(view: View, now_s: float, source: str) -> Evidence:
-    """What a view knows; the age is that of the oldest pair used."""
-    matrix = view.matrix(MATRIX_PROBE)
-    newest = (
-        max((visit.time_s for visit in view.visits(result.identity.id)), default=None)
-        for result in view.results
-        if result.identity.probe == MATRIX_PROBE
-    )
-    series = [claims.Series(result.identity, view.visits(result.identity.id)) for result in view.results]
-    judged = claims.judge(series, view.machine)
-    times = [time_s for time_s in newest if time_s is not None]
-    return Evidence(
-        view.machine, matrix=matrix if _has_cells(matrix) else None, mode=view.mode, source=source,
-        age_s=max(0.0, now_s - min(times)) if times else None, placement=view.placement,
-        claims=tuple(ClaimResult(one.claim, one.verdict, one.ratio, one.interval) for one in judged),
-    )  # fmt: skip
-
-
 def _of_daemon(daemon: _source.Daemon) -> Evidence:
     topology = daemon.get("/api/v1/topology")
     csv = daemon.get_bytes(f"/api/v1/matrix/{MATRIX_PROBE}", format="csv").decode()
     matrix = matrices.parse_csv(csv, name=daemon.url)
     return Evidence(
-        from_document(topology), matrix=matrix if _has_cells(matrix) else None,
+        from_document(topology), matrix=matrix if has_cells(matrix) else None,
         mode="replay" if topology.get("mode") == "replay" else "live", source=daemon.url,
         placement=daemon.get("/api/v1/status").get("placement", "unknown"),
     )  # fmt: skip
-
-
-def _has_cells(matrix: Matrix) -> bool:
-    return any(cell is not None for row in matrix.cells for cell in row)

@@ -1,0 +1,62 @@
+"""From the view to the evidence that advice rests on; the time is handed in."""
+
+from __future__ import annotations
+
+from toposcope import report
+from toposcope.advise.facts import ClaimResult, Evidence, NodeCosts
+from toposcope.matrix import Matrix
+from toposcope.measure.plan import MATRIX_PROBE
+from toposcope.results import Result
+from toposcope.view import View
+
+
+def evidence_of(view: View, now_s: float, source: str) -> Evidence:
+    """What a view knows; `now_s` is the wall clock, the age that of the oldest pair that is used."""
+    matrix = view.matrix(MATRIX_PROBE)
+    times = [result.last_time_s for result in view.results if result.identity.probe == MATRIX_PROBE]
+    visited = [(result.identity, view.visits(result.identity.id)) for result in view.results]
+    judged = report.judged(visited, view.machine)
+    return Evidence(
+        view.machine,
+        matrix=matrix if has_cells(matrix) else None,
+        node_costs=_node_costs(view),
+        claims=tuple(ClaimResult(one.claim, one.verdict, one.ratio, one.interval) for one in judged),
+        mode=view.mode,
+        source=source,
+        age_s=max(0.0, now_s - min(times)) if times else None,
+        placement=view.placement,
+    )
+
+
+def has_cells(matrix: Matrix) -> bool:
+    """Whether anything in the matrix was measured."""
+    return any(cell is not None for row in matrix.cells for cell in row)
+
+
+def _node_costs(view: View) -> NodeCosts | None:
+    """Latency and bandwidth between nodes, from sound results only; the narrowest latency wins."""
+    latency_ns: dict[tuple[int, int], float] = {}
+    bandwidth: dict[tuple[int, int], float] = {}
+    single: float | None = None
+    for result in view.results:
+        cpu_node = view.machine.node_of(result.identity.target.cpus[0])
+        node = result.identity.target.node
+        value = _value(result)
+        if value is None or cpu_node is None or node is None:
+            continue
+        key = (cpu_node, node)
+        if result.identity.probe == "memory_latency":
+            latency_ns[key] = min(value, latency_ns.get(key, value))
+        elif result.identity.probe == "memory_bandwidth":
+            bandwidth[key] = max(value, bandwidth.get(key, value))
+            if len(result.identity.target.cpus) == 1 and cpu_node == node:
+                single = max(value, single or 0.0)
+    if not latency_ns and not bandwidth:
+        return None
+    return NodeCosts(latency_ns, bandwidth, single)
+
+
+def _value(result: Result) -> float | None:
+    if result.verdict != "ok" or result.primary not in result.measures:
+        return None
+    return result.measures[result.primary].estimate

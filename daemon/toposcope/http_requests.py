@@ -1,0 +1,115 @@
+"""Requests with a question in them: advice, and measuring on demand (only where lifecycle is enabled)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, TypeVar
+
+import msgspec
+from starlette.requests import Request as HttpRequest
+from starlette.responses import Response
+from starlette.routing import Route
+
+from toposcope import openapi, results
+from toposcope.advise.answer import to_document
+from toposcope.advise.recommend import recommend
+from toposcope.advise.request import Request
+from toposcope.clock import Clock
+from toposcope.errors import UsageError
+from toposcope.evidence import evidence_of
+from toposcope.http import ApiError, Control, json_response, read_body
+from toposcope.topology.cpulist import parse_cpulist
+from toposcope.view import View
+
+_T = TypeVar("_T")
+
+_VISITS_MAX: Final = 20
+_LISTS: Final = ("cpus", "avoid_cpus", "nodes")
+
+
+class MeasureRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Body of POST /api/v1/measure."""
+
+    probe: str
+    cpus: tuple[int, ...] | None = None
+    visits: int = 1
+
+
+class Requests:
+    """The handlers; each is one route."""
+
+    def __init__(self, view: View, control: Control, clock: Clock) -> None:
+        self._view = view
+        self._control = control
+        self._clock = clock
+
+    def routes(self) -> list[Route]:
+        """Every path that is served."""
+        return [
+            Route("/api/v1/recommend", self._get_recommend, methods=["GET"]),
+            Route("/api/v1/recommend", self._post_recommend, methods=["POST"]),
+            Route("/api/v1/measure", self._post_measure, methods=["POST"]),
+            Route("/openapi.json", self._get_openapi),
+        ]
+
+    async def _get_recommend(self, http_request: HttpRequest) -> Response:
+        return self._advise(http_request, request_of_query(http_request.query_params))
+
+    async def _post_recommend(self, http_request: HttpRequest) -> Response:
+        return self._advise(http_request, _decode(await read_body(http_request), Request))
+
+    def _advise(self, http_request: HttpRequest, request: Request) -> Response:
+        evidence = evidence_of(self._view, self._clock.wall_s(), "daemon")
+        return json_response(http_request, to_document(recommend(request, evidence)))
+
+    async def _post_measure(self, http_request: HttpRequest) -> Response:
+        if not self._control.lifecycle_enabled:
+            hint = "set web.enable_lifecycle: true, or run `toposcope measure`"
+            raise ApiError(403, "lifecycle_disabled", "measuring by HTTP is not enabled", hint)
+        wanted = _decode(await read_body(http_request), MeasureRequest)
+        if not 1 <= wanted.visits <= _VISITS_MAX:
+            raise UsageError(f"visits has to be a whole number from 1 to {_VISITS_MAX}")
+        found = await self._control.measure(wanted.probe, wanted.cpus, wanted.visits)
+        document = {"schema_version": results.SCHEMA_VERSION, "mode": self._view.mode}
+        return json_response(http_request, document | {"results": [results.to_json(each) for each in found]})
+
+    async def _get_openapi(self, http_request: HttpRequest) -> Response:
+        return json_response(http_request, openapi.document())
+
+
+def _decode(body: bytes, kind: type[_T]) -> _T:
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except (msgspec.ValidationError, msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"the request's body is not as it should be: {error}", "see /openapi.json") from None
+
+
+def request_of_query(query: Mapping[str, str]) -> Request:
+    """The request that a query string makes: lists as CPU lists ("0-3,8"), flags as true or false."""
+    values: dict[str, Any] = {}
+    for name, text in query.items():
+        if name == "communication":
+            raise UsageError("communication can't stand in a query", "send the request as JSON by POST")
+        if name in _LISTS:
+            values[name] = _cpu_list(name, text)
+        else:
+            values[name] = text
+    if "workers" not in values:
+        raise UsageError("workers is missing", "for example ?workers=4")
+    known = set(Request.__dataclass_fields__)
+    for name in values:
+        if name not in known:
+            raise UsageError(f"{name[:40]!r} is not part of a request", f"known: {', '.join(sorted(known))}")
+    try:
+        return msgspec.convert(values, Request, strict=False)
+    except msgspec.ValidationError as error:
+        raise UsageError(f"the query is not as it should be: {error}", "see /openapi.json") from None
+
+
+def _cpu_list(name: str, text: str) -> tuple[int, ...]:
+    try:
+        return tuple(parse_cpulist(text))
+    except ValueError as error:
+        raise UsageError(
+            f"{name}: {text[:60]!r} is not a list of ids: {error}", "for example 0-3,8"
+        ) from None

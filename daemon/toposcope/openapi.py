@@ -1,0 +1,133 @@
+"""The API as an OpenAPI 3.1 document; types come from the values that the API speaks."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any, Final
+
+import msgspec
+
+from toposcope import __version__
+from toposcope.advise.request import Request
+
+_JSON: Final = "application/json"
+_ERROR: Final = {
+    "type": "object",
+    "required": ["error"],
+    "properties": {
+        "error": {
+            "type": "object",
+            "required": ["code", "message", "hint"],
+            "properties": {name: {"type": "string"} for name in ("code", "message", "hint")},
+        }
+    },
+}
+_MEASURE: Final = {
+    "type": "object",
+    "required": ["probe"],
+    "additionalProperties": False,
+    "properties": {
+        "probe": {"type": "string"},
+        "cpus": {"anyOf": [{"type": "array", "items": {"type": "integer"}}, {"type": "null"}]},
+        "visits": {"type": "integer", "minimum": 1, "maximum": 20, "default": 1},
+    },
+}
+_CPU_LISTS: Final = ("cpus", "avoid_cpus", "nodes")
+
+
+@functools.cache
+def document() -> dict[str, Any]:
+    """The whole document."""
+    (request,), components = msgspec.json.schema_components(
+        [Request], ref_template="#/components/schemas/{name}"
+    )
+    paths: dict[str, Any] = {
+        "/-/healthy": _get("Whether the process answers.", media="text/plain"),
+        "/-/ready": _get("Whether there are results.", media="text/plain", failures=("503",)),
+        "/-/reload": {"post": _operation("Read the configuration again.", "text/plain", ("403", "503"))},
+        "/metrics": _get("Everything for Prometheus.", media="text/plain"),
+        "/api/v1/topology": _get("The machine, as its operating system declares it."),
+        "/api/v1/probes": _get("The probes, and what each measures."),
+        "/api/v1/results": _get(
+            "Every result.",
+            [_query(name, {"type": "string"}) for name in ("probe", "relation", "verdict")],
+        ),
+        "/api/v1/results/{id}": _get("One result with its newest visits.", [_path("id")], failures=("404",)),
+        "/api/v1/matrix/{probe}": _get(
+            "The CPU × CPU matrix of a pair probe.",
+            [_path("probe"), _query("format", {"type": "string", "enum": ["json", "csv"]})],
+            failures=("404",),
+        ),
+        "/api/v1/report": _get("The fourteen claims, from what was measured so far."),
+        "/api/v1/status": _get("What the daemon does now."),
+        "/api/v1/events": _get(
+            "What changed, newest first.",
+            [_query("limit", {"type": "integer", "minimum": 1, "maximum": 1000})],
+        ),
+        "/api/v1/recommend": {
+            "get": _operation("Where to run it, and why.", parameters=_request_parameters(components)),
+            "post": _operation("Where to run it, and why.") | {"requestBody": _body(request)},
+        },
+        "/api/v1/measure": {
+            "post": _operation("Measure now.", failures=("400", "403")) | {"requestBody": _body(_MEASURE)}
+        },
+    }
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "toposcope", "version": __version__, "license": {"name": "Apache-2.0"}},
+        "paths": paths,
+        "components": {"schemas": {**components, "Error": _ERROR}},
+    }
+
+
+def _get(
+    summary: str,
+    parameters: list[dict[str, Any]] | None = None,
+    *,
+    media: str = _JSON,
+    failures: tuple[str, ...] = (),
+) -> dict[str, Any]:
+    return {"get": _operation(summary, media, failures, parameters)}
+
+
+def _operation(
+    summary: str,
+    media: str = _JSON,
+    failures: tuple[str, ...] = ("400",),
+    parameters: list[dict[str, Any]] | None = None,
+) -> dict[str, Any]:
+    """One operation. Any may refuse: a bad query (400), a foreign Host (421), a large body (413)."""
+    schema = {"type": "object"} if media == _JSON else {"type": "string"}
+    content = {media: {"schema": schema}}
+    if media == _JSON:
+        content["text/csv"] = {"schema": {"type": "string"}}
+    refusal = {"$ref": "#/components/schemas/Error"}
+    answers: dict[str, Any] = {"200": {"description": "The answer.", "content": content}}
+    for status in sorted({*failures, "400", "413", "421", "503"}):
+        kinds = {_JSON: {"schema": refusal}, "text/plain": {"schema": {"type": "string"}}}
+        answers[status] = {"description": "Refused.", "content": kinds}
+    return {"summary": summary, "parameters": parameters or [], "responses": answers}
+
+
+def _query(name: str, schema: dict[str, Any]) -> dict[str, Any]:
+    return {"name": name, "in": "query", "required": False, "schema": schema}
+
+
+def _path(name: str) -> dict[str, Any]:
+    return {"name": name, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
+
+
+def _body(schema: dict[str, Any]) -> dict[str, Any]:
+    return {"required": True, "content": {_JSON: {"schema": schema}}}
+
+
+def _request_parameters(components: dict[str, Any]) -> list[dict[str, Any]]:
+    """The request's fields as query parameters; lists are written as CPU lists."""
+    properties = components["Request"]["properties"]
+    parameters = []
+    for name, schema in properties.items():
+        if name == "communication":
+            continue
+        shown = {"type": "string", "pattern": r"^\d+(-\d+)?(,\d+(-\d+)?)*$"} if name in _CPU_LISTS else schema
+        parameters.append(_query(name, shown) | {"required": name == "workers"})
+    return parameters
