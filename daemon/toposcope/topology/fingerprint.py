@@ -42,7 +42,7 @@ def _sorted(partition: Partition | None) -> Partition | None:
 
 
 def same_machine(before: Machine, after: Machine) -> bool:
-    """Whether `after` may be `before` with some CPUs switched on or off: results for CPUs in both still count.
+    """Whether `after` may be `before` with CPUs switched on or off: results for CPUs in both still count.
 
     What both have online must share the same caches, cores, nodes and so on among themselves, and the CPUs
     that are present, the distances and the model must be the same.

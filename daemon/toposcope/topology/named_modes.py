@@ -47,9 +47,8 @@ def _nodes_per_package(machine: Machine) -> Iterator[Finding]:
         return
     count = counts[0]
     l3_is_node = set(machine.cache_partition(3) or ()) == set(nodes)
-    evidence = (
-        f"each package holds {count} NUMA nodes, each node {'is' if l3_is_node else 'is not'} one L3 domain"
-    )
+    borders = "each node is one L3 domain" if l3_is_node else "L3 domains and nodes differ"
+    evidence = f"each package holds {count} NUMA nodes; {borders}"
     yield Finding(_name_of_split(machine.setting("cpu_model") or "", count, l3_is_node=l3_is_node), evidence)
 
 
