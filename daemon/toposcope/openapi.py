@@ -72,12 +72,14 @@ def document() -> dict[str, Any]:
             "post": _operation("Measure now.", failures=("400", "403")) | {"requestBody": _body(_MEASURE)}
         },
     }
-    return {
+    whole = {
         "openapi": "3.1.0",
         "info": {"title": "toposcope", "version": __version__, "license": {"name": "Apache-2.0"}},
         "paths": paths,
         "components": {"schemas": {**components, "Error": _ERROR}},
     }
+    # Defaults may be tuples; as JSON they are arrays.
+    return msgspec.json.decode(msgspec.json.encode(whole), type=dict[str, Any])
 
 
 def _get(
