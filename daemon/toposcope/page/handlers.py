@@ -128,8 +128,13 @@ class Page:
         async def make() -> bytes:
             matrix, machine = self._view.matrix(spec.name), self._view.machine
             document = await asyncio.to_thread(heatmap_document, matrix, machine)
-            facts = {"probe": spec.name, "operation": spec.operation, "probes": self._pair_probes()}
-            return msgspec.json.encode(document | facts)
+            return msgspec.json.encode(document | {
+                "probe": spec.name,
+                "operation": spec.operation,
+                "probes": self._pair_probes(),
+                "unstable": sum(result.identity.probe == spec.name and result.verdict == "unstable"
+                                for result in self._view.results),
+            })  # fmt: skip
 
         body = await self._keep(f"heatmap {spec.name}", make)
         return _answer(request, body, "application/json")

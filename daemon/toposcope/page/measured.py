@@ -65,12 +65,13 @@ def _boxes(found: Inference) -> tuple[MeasuredBox, ...]:
 def _nested(groups: Sequence[CpuSet], levels: Sequence[Level]) -> tuple[MeasuredBox, ...]:
     """Boxes of `groups`, which belong to `levels[0]`, with the groups of the nearer levels in them."""
     here, inner = levels[0], levels[1:]
-    if inner and set(groups) <= set(inner[0].groups):
-        return _nested(groups, inner)
     near = "" if here.latency_ns_median is None else f"{here.latency_ns_median:.3g} ns"
-    boxes = []
+    boxes: list[MeasuredBox] = []
     for group in groups:
         members = set(group)
         inside = [each for each in inner[0].groups if members.issuperset(each)] if inner else []
+        if len(inside) == 1:
+            boxes += _nested(inside, inner)
+            continue
         boxes.append(MeasuredBox(near, format_cpulist(group), _nested(inside, inner) if inside else ()))
     return tuple(boxes)

@@ -50,10 +50,11 @@ function describe({ advice: verb, placements, not_considered: left }) {
   const picture = element("div", { className: "scroll picture", tabIndex: 0 });
   picture.setAttribute("role", "region");
   picture.setAttribute("aria-label", "The advice on the topology, picture");
-  placements.forEach((placement, index) => parts.push(card(placement, index, picture)));
   if (placements.length) {
-    draw(picture, placements[0].cpus);
-    parts.push(picture);
+    const cards = placements.map((placement, index) => card(placement, index, picture));
+    parts.push(element("div", { className: "sides" }, element("div", {}, ...cards), picture));
+    // Once it is on the page it has a size, and can be scrolled to what is marked.
+    requestAnimationFrame(() => draw(picture, placements[0].cpus));
   }
   if (left.length) parts.push(folded("not considered", list(left)));
   return parts;
@@ -136,7 +137,10 @@ function draw(picture, cpus) {
   }
   picture.replaceChildren(drawn);
   const first = drawn.querySelector(".advised");
-  if (first) picture.scrollTop = Math.max(0, first.getBBox().y - 60);
+  if (!first) return;
+  const [at, frame] = [first.getBoundingClientRect(), picture.getBoundingClientRect()];
+  picture.scrollTop += at.top - frame.top - 60;
+  picture.scrollLeft += at.left - frame.left - 60;
 }
 
 function ranges(cpus) {

@@ -293,9 +293,12 @@ function startHeatmap(load) {
     const empty = !data.edges.length;
     find("heatmap").hidden = empty;
     find("hm-empty").hidden = !empty;
-    find("hm-empty").textContent = data.cpus.length < 2
-      ? "One CPU: there is no pair to measure." : "No latency between CPUs has been measured yet.";
-    if (empty) return;
+    if (empty) {
+      find("hm-empty").textContent = whyEmpty(data);
+      return;
+    }
+    find("hm-unstable").textContent = data.unstable
+      ? `${data.unstable} unstable results have no one value and stay empty.` : "";
     options(find("hm-probe"), data.probes.map((name) => [name, name.replaceAll("_", " ")]), data.probe);
     const whole = `0-${data.cpus.length}`;
     const domains = data.domains.map((d) => [`${d.start}-${d.end}`, `${"  ".repeat(d.depth)}${d.label}`]);
@@ -309,6 +312,12 @@ function startHeatmap(load) {
     map.onZoom(map.zoom);
   }
   return { refresh, map };
+}
+
+function whyEmpty({ cpus, unstable }) {
+  if (cpus.length < 2) return "One CPU: there is no pair to measure.";
+  if (unstable) return "No heat map: the latency between CPUs does not stay the same, so no pair has one value.";
+  return "No latency between CPUs has been measured yet.";
 }
 
 function options(select, pairs, chosen) {
