@@ -20,6 +20,7 @@ SPEC: Final = ProbeSpec(
         Measure("bandwidth_bytes_per_s", "Bytes that arrive in a second", Better.HIGHER, Estimator.MEDIAN),
     ),
     variants={"model": ("thread", "process"), "home": ("first", "second")},
+    arguments={"max_ms": "100"},
     two_ended=True,
     interval_s=1800.0,
     visit_ms=2.5,

@@ -34,6 +34,7 @@ SPEC: Final = ProbeSpec(
         ),
     ),
     variants={"model": ("thread", "process")},
+    arguments={"max_ms": "100"},
     symmetric=True,
     two_ended=True,
     interval_s=1800.0,

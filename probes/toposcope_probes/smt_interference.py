@@ -24,6 +24,7 @@ SPEC: Final = ProbeSpec(
         ),
     ),
     variants={"model": ("thread", "process")},
+    arguments={"max_ms": "100"},
     two_ended=True,
     interval_s=3600.0,
     visit_ms=3.0,

@@ -10,9 +10,8 @@
  *         for (unsigned i = 0; i < request->target_count; i++) {
  *             struct result *result = result_begin(request, &request->targets[i]);
  *             unsigned group = result_group(result, "all");
- *             ... measure, then for each batch either
- *             result_sample(result, "latency_ns", group, value);   // and result_keep(result) once a batch
- *             result_drop(result, OUTCOME_CONTEXT_SWITCH);
+ *             ... measure; then for each batch result_count(result, outcome), and of the kept ones
+ *             result_sample(result, "latency_ns", group, value);
  *             result_end(result);                              // prints the target's JSON line, frees it
  *         }
  *         return 0;
@@ -29,6 +28,8 @@
  *     spin.h       waiting for the other end, never beyond a deadline
  *     placement.h  memory that ends share, homed on the node of a CPU and verified
  *     pair.h       the whole of a two-ended kernel but for the exchange itself
+ *     meeting.h    two ends begin a batch together, or not at all
+ *     windows.h    N members at the same work in short windows
  *
  * Rules: what runs on a CPU runs in a crew, since that pins, verifies and reaps; batches take 5–20 µs (or
  * what one operation needs); a batch is dropped for what happened to its thread, never for being slow; each

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "meeting.h"
+
 enum {
     LINES = 16,
     PAGES = 2,
@@ -17,18 +19,9 @@ enum {
     ROUND_TRIPS_MAX = 1 << 16,
 };
 #define BATCH_NS 6000.0
-#define WITHDRAWN 0u
-#define FINISHED UINT64_MAX
-
-/* Where the ends meet. `go` packs batch, line and round trips into one word, so that an end that comes late
- * never reads the parts of two batches. */
-struct meeting {
-    _Alignas(256) _Atomic uint64_t go;
-    _Alignas(256) _Atomic uint32_t ready;
-    _Alignas(256) _Atomic unsigned char outcomes[BATCHES_MAX]; /* the second end's */
-};
 
 struct batch {
+    uint32_t number; /* of its call */
     unsigned char line, outcome;
     double latency_ns;
 };
@@ -37,78 +30,53 @@ struct visit {
     const struct exchange *exchange;
     char *lines;
     struct meeting *meeting;
-    struct guard guard; /* the first end's; the end of a batch is the beginning of the next */
-    unsigned rounds, batch_count, trials, round_trips, misses;
     double precision;
+    unsigned rounds, batch_count, trials, round_trips, missed;
     const char *stopped_by;
-    struct batch batches[BATCHES_MAX]; /* the first end's */
+    struct batch batches[BATCHES_MAX]; /* as the first end saw them */
 };
 
-static uint64_t pack(unsigned number, unsigned line, unsigned round_trips)
-{
-    return (uint64_t)number << 32 | (uint64_t)line << 24 | round_trips;
-}
-
 /* The lines lie evenly on their pages, from the first to the last line of each. */
-static struct span unpack(const struct visit *visit, uint64_t go)
+static struct span span_of(const struct visit *visit, const struct call *call)
 {
     const size_t page_bytes = (size_t)sysconf(_SC_PAGESIZE), on_a_page = LINES / PAGES;
-    size_t line = go >> 24 & 0xff;
     size_t step = (page_bytes / LINE_BYTES - 1) / (on_a_page - 1);
-    char *first = visit->lines + line / on_a_page * page_bytes + line % on_a_page * step * LINE_BYTES;
+    char *first =
+        visit->lines + call->line / on_a_page * page_bytes + call->line % on_a_page * step * LINE_BYTES;
     return (struct span){.first = (_Atomic uint64_t *)(void *)first,
                          .second = (_Atomic uint64_t *)(void *)(first + PAGES * page_bytes),
-                         .base = go >> 32 << 32,
-                         .round_trips = (uint32_t)(go & 0xffffff)};
+                         .base = (uint64_t)call->number << 32,
+                         .round_trips = call->round_trips};
 }
 
-static bool wait_until_ready(struct meeting *meeting, uint32_t number)
+/* One batch, seen from the first end. Returns its time in ns, or 0 when it was dropped or never began. */
+static double lead_batch(struct visit *visit, struct meeter *meeter, unsigned line, unsigned round_trips)
 {
-    struct spin spin = spin_for_ns(MEET_NS);
-    while (atomic_load_explicit(&meeting->ready, memory_order_acquire) != number)
-        if (spin_is_over(&spin))
-            return false;
-    return true;
-}
-
-/* One batch, seen from the first end. Returns its time in ns, or 0 when it was dropped. */
-static double lead_batch(struct visit *visit, unsigned line, unsigned round_trips)
-{
-    uint32_t number = visit->batch_count++;
-    uint64_t go = pack(number + 1, line, round_trips), begin = 0, end = 0;
-    struct span span = unpack(visit, go);
-    atomic_store_explicit(&visit->meeting->go, go, memory_order_release);
-    bool complete = wait_until_ready(visit->meeting, number + 1);
-    if (complete) {
-        struct spin spin = spin_for_ns(SPIN_NS);
-        begin = ticks_now();
-        complete = visit->exchange->lead(&span, &spin);
-        end = ticks_now();
-    }
+    struct call call = {.line = line, .round_trips = round_trips};
+    if (!meeting_call(meeter, &call))
+        return 0;
+    struct span span = span_of(visit, &call);
+    struct spin spin = spin_for_ns(SPIN_NS);
+    uint64_t begin = ticks_now();
+    bool complete = visit->exchange->lead(&span, &spin);
+    double taken_ns = ticks_to_ns(ticks_now() - begin);
     enum outcome outcome =
-        outcome_merge(guard_renew(&visit->guard), complete ? OUTCOME_KEPT : OUTCOME_DEADLINE);
-    double taken_ns = ticks_to_ns(end - begin);
-    visit->batches[number] = (struct batch){.line = (unsigned char)line,
-                                            .outcome = (unsigned char)outcome,
-                                            .latency_ns = taken_ns / (2.0 * round_trips)};
-    if (complete) {
-        visit->misses = 0;
-    } else {
-        atomic_store_explicit(&visit->meeting->go, WITHDRAWN, memory_order_release);
-        nap_after_miss(&visit->misses);
-        visit->guard = guard_take();
-    }
+        outcome_merge(guard_renew(&meeter->guard), complete ? OUTCOME_KEPT : OUTCOME_DEADLINE);
+    visit->batches[visit->batch_count++] = (struct batch){.number = call.number,
+                                                          .line = (unsigned char)line,
+                                                          .outcome = (unsigned char)outcome,
+                                                          .latency_ns = taken_ns / (2.0 * round_trips)};
     return outcome == OUTCOME_KEPT ? taken_ns : 0;
 }
 
 /* Doubles the round trips until a batch is long enough to be judged, then takes the faster of two more, since
  * one may have been disturbed. Gives 0 when the other end was not to be had. */
-static unsigned calibrate(struct visit *visit, const struct member *member)
+static unsigned calibrate(struct visit *visit, struct meeter *meeter)
 {
     unsigned round_trips = ROUND_TRIPS_LEAST, judged = 0;
     double least_ns = INFINITY;
-    while (visit->batch_count < TRIALS_MAX && judged < 3 && ticks_now() < member->deadline_ticks) {
-        double taken_ns = lead_batch(visit, visit->batch_count % LINES, round_trips);
+    for (unsigned trial = 0; trial < TRIALS_MAX && judged < 3; trial++) {
+        double taken_ns = lead_batch(visit, meeter, trial % LINES, round_trips);
         if (taken_ns >= BATCH_NS / 2 || (taken_ns > 0 && round_trips == ROUND_TRIPS_MAX)) {
             judged++;
             least_ns = fmin(least_ns, taken_ns);
@@ -151,59 +119,44 @@ static bool is_tight(const struct visit *visit, unsigned round)
     return fabs(one - other) <= visit->precision * fmin(one, other);
 }
 
-static void lead(struct visit *visit, const struct member *member)
+/* Batch after batch until one of the reasons to stop holds; which one, it returns. */
+static const char *lead_rounds(struct visit *visit, struct meeter *meeter)
 {
-    unsigned kept = 0, done = 0;
-    visit->guard = guard_take();
-    visit->round_trips = calibrate(visit, member);
-    visit->stopped_by = "limit";
-    while (visit->round_trips != 0 && ticks_now() < member->deadline_ticks &&
-           done < 3 * LINES * visit->rounds) {
-        kept += lead_batch(visit, done++ % LINES, visit->round_trips) > 0;
-        if (done % LINES == 0 && is_tight(visit, kept / LINES)) {
-            visit->stopped_by = "precision";
+    unsigned kept = 0;
+    for (unsigned done = 1; done <= 3 * LINES * visit->rounds; done++) {
+        kept += lead_batch(visit, meeter, (done - 1) % LINES, visit->round_trips) > 0;
+        if (visit->batch_count != visit->trials + done) /* the batch never began, since time is up */
             break;
-        }
-        if (kept == visit->rounds * LINES) {
-            visit->stopped_by = "rounds";
-            break;
-        }
+        if (done % LINES == 0 && is_tight(visit, kept / LINES))
+            return "precision";
+        if (kept == visit->rounds * LINES)
+            return "rounds";
     }
-    atomic_store_explicit(&visit->meeting->go, FINISHED, memory_order_release);
+    return "limit";
 }
 
-/* The next batch: spins for a while, then naps between looks, since the first end may be off its CPU. */
-static uint64_t wait_for_go(const struct meeting *meeting, uint64_t last, const struct member *member,
-                            struct guard *guard)
+static void lead(struct visit *visit, const struct member *member)
 {
-    struct spin spin = spin_for_ns(MEET_NS);
-    unsigned misses = 0;
-    uint64_t go;
-    while ((go = atomic_load_explicit(&meeting->go, memory_order_acquire)) == last || go == WITHDRAWN) {
-        if (!spin_is_over(&spin))
-            continue;
-        if (ticks_now() > member->deadline_ticks)
-            return FINISHED;
-        nap_after_miss(&misses);
-        *guard = guard_take();
-        spin = spin_for_ns(MEET_NS);
-    }
-    return go;
+    struct meeter meeter = meeter_begin(visit->meeting, member);
+    visit->batch_count = 0;
+    visit->round_trips = calibrate(visit, &meeter);
+    visit->stopped_by = visit->round_trips == 0 ? "limit" : lead_rounds(visit, &meeter);
+    visit->missed = meeter.missed;
+    meeting_end(&meeter);
 }
 
 static void follow(const struct visit *visit, const struct member *member)
 {
-    struct meeting *meeting = visit->meeting;
-    struct guard guard = guard_take();
-    uint64_t go = 0;
-    while ((go = wait_for_go(meeting, go, member, &guard)) != FINISHED) {
-        struct span span = unpack(visit, go);
-        uint32_t number = (uint32_t)(go >> 32);
+    struct meeter meeter = meeter_begin(visit->meeting, member);
+    struct call call;
+    while (meeting_answer(&meeter, &call)) {
+        struct span span = span_of(visit, &call);
         struct spin spin = spin_for_ns(SPIN_NS);
-        atomic_store_explicit(&meeting->ready, number, memory_order_release);
         bool complete = visit->exchange->follow(&span, &spin);
-        enum outcome outcome = outcome_merge(guard_renew(&guard), complete ? OUTCOME_KEPT : OUTCOME_DEADLINE);
-        atomic_store_explicit(&meeting->outcomes[number - 1], (unsigned char)outcome, memory_order_relaxed);
+        enum outcome outcome =
+            outcome_merge(guard_renew(&meeter.guard), complete ? OUTCOME_KEPT : OUTCOME_DEADLINE);
+        atomic_store_explicit(&visit->meeting->outcomes[call.number], (unsigned char)outcome,
+                              memory_order_relaxed);
     }
 }
 
@@ -222,7 +175,7 @@ static void report(const struct visit *visit, struct result *result)
         result_group(result, "line%u", line);
     for (unsigned i = visit->trials; i < visit->batch_count; i++) {
         const struct batch *batch = &visit->batches[i];
-        enum outcome other = (enum outcome)atomic_load(&visit->meeting->outcomes[i]);
+        enum outcome other = (enum outcome)atomic_load(&visit->meeting->outcomes[batch->number]);
         enum outcome outcome = outcome_merge((enum outcome)batch->outcome, other);
         result_count(result, outcome);
         if (outcome == OUTCOME_KEPT) {
@@ -238,6 +191,7 @@ static void report(const struct visit *visit, struct result *result)
         result_refuse(result, STATUS_FAILED, "too few batches: a line kept %u and needs %d", least,
                       KEPT_LEAST);
     result_check(result, "calibration_batches", visit->trials);
+    result_check(result, "meetings_missed", visit->missed);
     result_fact_number(result, "round_trips_per_batch", visit->round_trips);
     result_fact_text(result, "stopped_by", "%s", visit->stopped_by);
 }
@@ -256,7 +210,6 @@ static void measure(struct request *request, const struct target *target, enum m
         struct crew crew = {
             .model = model, .target = target, .max_ms = request->max_ms, .work = work, .context = visit};
         visit->lines = arena.memory;
-        visit->batch_count = visit->trials = visit->round_trips = visit->misses = 0;
         visit->meeting = shared_map(sizeof *visit->meeting);
         if (crew_run(&crew, result))
             report(visit, result);

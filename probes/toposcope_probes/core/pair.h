@@ -2,10 +2,10 @@
  *
  * A visit: the ends meet (crew.h), a few batches find how many round trips make one of about 6 µs, then batch
  * after batch goes over LINES lines on two pages in turn, so that a change of the machine hits all lines
- * alike. A batch starts when both ends are at it, and each end looks after itself (guard.h). An end that
- * waits too long (spin.h) for the other, which then is not on its CPU, gives the batch up (`deadline`) and
- * naps before the next, the longer the more it missed in a row. One sample is the time of a batch by twice
- * its round trips: one way.
+ * alike. A batch begins when both ends are there (meeting.h), and each end looks after itself (guard.h); what
+ * happened to either, happened to the batch. An end that waits longer than SPIN_NS within a batch gives it up
+ * (`deadline`): the other has lost its CPU. One sample is the time of a batch by twice its round trips: one
+ * way.
  *
  * A visit ends when every line has ROUNDS_LEAST batches and the estimate (median over the lines of each
  * line's lowest batch) of the first half of the rounds is within `precision_permille` of that of the second;

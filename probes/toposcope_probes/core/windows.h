@@ -1,7 +1,8 @@
 /* N members at the same work in short windows, all in step: who gets how much done?
  *
  * Before each window all members meet. Where one does not come within MEET_NS (it is not on its CPU) none
- * goes in, and they try again after a nap; such a miss counts as a batch dropped for `deadline`. Each member
+ * goes in, and they try again after a nap; such misses are counted
+ * (checks.meetings_missed). Each member
  * times itself, so that clocks of different CPUs are never compared. */
 #ifndef TOPOSCOPE_WINDOWS_H
 #define TOPOSCOPE_WINDOWS_H
