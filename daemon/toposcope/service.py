@@ -13,10 +13,13 @@ import logging
 import os
 import signal
 import socket
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final, TypeVar
+
+import msgspec
 
 import toposcope_probes
 from toposcope import __version__, config, http, logs, serving, systemd
@@ -24,14 +27,17 @@ from toposcope.choices import find_interpreters, measurable_cpus, probe_choices
 from toposcope.clock import Clock, SystemClock
 from toposcope.errors import ToposcopeError, UsageError
 from toposcope.http_requests import Requests
+from toposcope.measure import runner
 from toposcope.measure.loop import MeasuringLoop
 from toposcope.measure.plan import ProbeChoice, plan
 from toposcope.measure.validity import WINDOW_VISITS_MAX
 from toposcope.page.handlers import Page
 from toposcope.results import Identity, Result, Visit
 from toposcope.store import Store
+from toposcope.topology.cpulist import format_cpulist
+from toposcope.topology.cross_check import cross_check
 from toposcope.topology.discover import discover
-from toposcope.topology.fingerprint import fingerprint
+from toposcope.topology.fingerprint import fingerprint, same_machine
 from toposcope.topology.sysfs import Root
 from toposcope.view import View
 
@@ -42,6 +48,9 @@ _TOPOLOGY_INTERVAL_S: Final = 3.0
 _STATUS_INTERVAL_S: Final = 10.0
 _PRUNE_INTERVAL_S: Final = 3600.0
 _TASKS_ON_REQUEST_MAX: Final = 64
+# Asking the peers costs half a second of CPU time: not while the first results are being measured.
+_PEERS_DELAY_S: Final = 60.0
+_PEERS_DEADLINE_S: Final = 60.0
 
 
 class Service:
@@ -83,11 +92,7 @@ class Service:
     async def _load(self) -> None:
         machine = await self._in_worker(lambda: discover(Root("/")))
         self._view = View(machine, fingerprint(machine))
-        stored = await self._in_worker(
-            lambda: list(self._store.results(self._view.fingerprint, WINDOW_VISITS_MAX))
-        )
-        for identity, measure, visits in stored:
-            self._view.load(identity, measure, visits)
+        await self._load_results()
         limits = self._settings.probes
         self._loop = MeasuringLoop(
             self._view,
@@ -101,6 +106,13 @@ class Service:
         if self._store.set_aside is not None:
             _log.warning("the store was damaged; it is kept as %s", self._store.set_aside)
             await self._event("store_damaged", {"kept_as": self._store.set_aside.name})
+
+    async def _load_results(self) -> None:
+        stored = await self._in_worker(
+            lambda: list(self._store.results(self._view.fingerprint, WINDOW_VISITS_MAX))
+        )
+        for identity, measure, visits in stored:
+            self._view.load(identity, measure, visits)
 
     def _replan(self) -> None:
         tasks = plan(
@@ -140,6 +152,7 @@ class Service:
             self._loop.run(),
             _every(_TOPOLOGY_INTERVAL_S, self._watch_topology),
             _every(_STATUS_INTERVAL_S, self._refresh_status),
+            self._ask_peers(),
             _every(_PRUNE_INTERVAL_S, self._prune),
             *([_every(watchdog_s, _feed_watchdog)] if watchdog_s else []),
         ]
@@ -225,15 +238,21 @@ class Service:
         before = self._view.machine
         if machine == before:
             return
-        self._view.set_machine(machine, fingerprint(machine))
+        same = same_machine(before, machine)
+        # A CPU that is unplugged makes no other machine: what was measured between the others still counts.
+        self._view.set_machine(machine, self._view.fingerprint if same else fingerprint(machine))
+        if not same:
+            self._view.forget_results()
+            await self._load_results()
         change = {
             "online_cpus_before": before.online_cpus,
             "online_cpus_after": machine.online_cpus,
             "allowed_cpus_before": before.allowed_cpus,
             "allowed_cpus_after": machine.allowed_cpus,
+            "same_machine": same,
             "fingerprint": self._view.fingerprint,
         }
-        _log.warning("the topology changed: CPUs %s are online now", list(machine.online_cpus))
+        _log.warning("the topology changed: CPUs %s are online now", format_cpulist(machine.online_cpus))
         self._replan()
         await self._event("topology_changed", change)
 
@@ -243,6 +262,22 @@ class Service:
         """Two reads of some 20 µs, so on the loop itself; sysfs and affinity never wait for a disk."""
         self._root.begin()
         return self._root.octets("sys/devices/system/cpu/online"), frozenset(os.sched_getaffinity(0))
+
+    async def _ask_peers(self) -> None:
+        """Hold our discovery against psutil's and py-cpuinfo's, once; what differs is an event."""
+        await asyncio.sleep(_PEERS_DELAY_S)
+        lines: list[bytes] = []
+        argv = [sys.executable, "-m", "toposcope.peer_facts"]
+        try:
+            outcome = await runner.run(argv, deadline_s=_PEERS_DEADLINE_S, on_line=lines.append)
+            facts = msgspec.json.decode(lines[0] if lines else b"", type=dict[str, dict[str, Any]])
+        except (ToposcopeError, msgspec.DecodeError) as error:
+            _log.info("psutil and py-cpuinfo could not be asked: %s", error)
+            return
+        self._loop.charge(outcome.cpu_s)
+        for sentence in cross_check(self._view.machine, facts["psutil"], facts["cpuinfo"]):
+            _log.warning("discovery disagrees with a peer: %s", sentence)
+            await self._event("peers_disagree", {"what": sentence})
 
     async def _refresh_status(self) -> None:
         self._view.set_status(

@@ -100,6 +100,12 @@ class View:
         self.fingerprint = fingerprint
         self.version += 1
 
+    def forget_results(self) -> None:
+        """Another machine: what was measured stays in the store and is shown no more."""
+        self._results.clear()
+        self._visits.clear()
+        self.version += 1
+
     def set_status(self, status: Mapping[str, Any]) -> None:
         """What the daemon does now, as `status` shows it."""
         self.status = dict(status)

@@ -68,6 +68,10 @@ class MeasuringLoop:
         self._load.set_cpus(self._view.machine.online_cpus)
         self._changed.set()
 
+    def charge(self, cpu_s: float) -> None:
+        """Book the cost of something else that the daemon started."""
+        self._long.charge(cpu_s, self._clock.monotonic_s())
+
     def set_ratios(self, budget_ratio: float, saturation_ratio: float) -> None:
         """Spend that much from now on: CPU time, and time with a memory node or cache saturated."""
         self._short.ratio = budget_ratio * (1 - _LONG_VISITS_SHARE)
