@@ -1,0 +1,152 @@
+"""A visit whose program misbehaves costs just that visit, and its reason can be counted."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+
+import pytest
+
+from toposcope.clock import SystemClock
+from toposcope.errors import ToposcopeError
+from toposcope.measure import runner
+from toposcope.measure.lock import measuring_lock
+from toposcope.measure.plan import ProbeChoice, Task
+from toposcope.measure.visit import Surveyed, Visitor
+from toposcope.results import Identity, Target
+from toposcope_probes.contract import Measure, ProbeSpec, TargetKind
+
+_SPEC = ProbeSpec(
+    "cacheline_cas",
+    "Help.",
+    "operation",
+    TargetKind.PAIR,
+    (Measure("latency_ns", "help"),),
+    deadline_ms=1000.0,
+)
+
+
+def _line(first: int, second: int, **changes: object) -> str:
+    good = {
+        "schema_version": 1, "kernel": "cacheline_cas", "cpus": [first, second], "status": "ok",
+        "samples": {"latency_ns": [[26.0, 26.1, 26.2]] * 16}, "batches_kept": 48,
+        "batches_dropped": {"context_switch": 2}, "checks": {"frequency_ratio": 1.0},
+    }  # fmt: skip
+    return json.dumps(good | changes)
+
+
+def _task(first: int = 0, second: int = 1) -> Task:
+    return Task(ProbeChoice(_SPEC, 300.0, 3600.0), Identity("cacheline_cas", Target((first, second)), {}), 0)
+
+
+@pytest.fixture
+def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A stand-in for toposcope-kernels, to be written by the test as a shell script."""
+    path = tmp_path / "kernels"
+    monkeypatch.setattr(runner, "kernels_path", lambda: path)
+    return path
+
+
+def _visit(
+    program: Path, script: str, tasks: list[Task] | None = None, steal_ms: list[float] | None = None
+) -> list[Surveyed]:
+    program.write_text("#!/bin/sh\n" + script)
+    program.chmod(0o755)
+    readings = iter(steal_ms or [])
+    visitor = Visitor(SystemClock(), steal_ms=lambda _: next(readings, 0.0))
+    return asyncio.run(visitor.visit_together(tasks or [_task()]))
+
+
+def test_a_good_line_becomes_a_visit_with_the_runner_s_duration(program: Path) -> None:
+    (found,) = _visit(program, f"echo '{_line(0, 1)}'\nsleep 0.1")
+    assert (found.visit.verdict, found.fault) == ("ok", "")
+    assert found.visit.measures["latency_ns"].estimate == 26.0
+    assert found.visit.duration_s >= 0.1
+    assert found.visit.batches_dropped == {"context_switch": 2}
+
+
+@pytest.mark.parametrize(
+    ("script", "fault"),
+    [
+        ("kill -9 $$", "signal_9"),
+        ("kill -11 $$", "signal_11"),
+        ("kill -STOP $$", "deadline"),
+        ("sleep 600", "deadline"),
+        ("echo '{broken'", "garbage"),
+        ("head -c 3000 /dev/urandom", "garbage"),
+        ("exit 0", "no_result"),
+        ("echo unknown option >&2; exit 2", "exit_2"),
+        (f"echo '{_line(4, 5)}'", "garbage"),
+        (f"echo '{_line(0, 1)}'; echo '{_line(0, 1)}'", "too_many_results"),
+        (f"echo '{_line(0, 1)}'; kill -9 $$", "signal_9"),
+        (f"echo '{_line(0, 1, schema_version=9)}'", "garbage"),
+    ],
+)
+def test_every_misbehaviour_is_one_failed_visit_with_its_reason(
+    program: Path, script: str, fault: str
+) -> None:
+    (found,) = _visit(program, script)
+    assert (found.visit.verdict, found.fault) == ("failed", fault)
+    assert found.visit.reason.startswith(fault)
+    assert found.visit.measures == {}
+    assert found.visit.duration_s < 10
+
+
+def test_a_program_s_complaint_is_part_of_the_reason(program: Path) -> None:
+    (found,) = _visit(program, "echo 'cpus: 9 is offline' >&2; exit 2")
+    assert found.visit.reason == "exit_2: cpus: 9 is offline"
+
+
+def test_what_the_program_calls_failed_or_not_applicable_is_passed_on(program: Path) -> None:
+    (absent,) = _visit(
+        program, f"echo '{_line(0, 1, status='not_applicable', reason='no huge pages', samples={})}'"
+    )
+    assert (absent.visit.verdict, absent.visit.reason, absent.fault) == (
+        "not_applicable",
+        "no huge pages",
+        "",
+    )
+    (failed,) = _visit(program, f"echo '{_line(0, 1, status='failed', reason='ends never met', samples={})}'")
+    assert (failed.visit.verdict, failed.fault) == ("failed", "program_failed")
+
+
+def test_steal_during_the_visit_makes_it_noisy(program: Path) -> None:
+    (found,) = _visit(program, f"echo '{_line(0, 1)}'", steal_ms=[100.0, 120.0])
+    assert (found.visit.verdict, found.visit.reason) == ("noisy", "the hypervisor took 20 ms from these CPUs")
+
+
+def test_of_several_targets_a_crash_costs_those_that_were_left(program: Path) -> None:
+    tasks = [_task(0, 1), _task(0, 2), _task(0, 3)]
+    found = _visit(program, f"echo '{_line(0, 1)}'; echo '{_line(0, 2)}'; kill -9 $$", tasks)
+    assert [each.visit.verdict for each in found] == ["ok", "ok", "failed"]
+    assert [each.fault for each in found] == ["", "", "signal_9"]
+
+
+def test_a_missing_program_is_an_error_and_no_result(program: Path) -> None:
+    visitor = Visitor(SystemClock(), steal_ms=lambda _: 0.0)
+    with pytest.raises(ToposcopeError, match="can't be started"):
+        asyncio.run(visitor.visit(_task()))
+
+
+def test_two_measurers_take_turns_and_the_second_says_that_it_waits() -> None:
+    order: list[str] = []
+    name = f"\0toposcope.test.{id(order)}"
+
+    async def hold(label: str, started: asyncio.Event | None = None) -> None:
+        async with measuring_lock(lambda: order.append(f"{label} waits"), name):
+            order.append(f"{label} begins")
+            if started is not None:
+                started.set()
+            await asyncio.sleep(0.05)
+            order.append(f"{label} ends")
+
+    async def both() -> None:
+        started = asyncio.Event()
+        first = asyncio.create_task(hold("first", started))
+        await started.wait()
+        await hold("second")
+        await first
+
+    asyncio.run(both())
+    assert order == ["first begins", "second waits", "first ends", "second begins", "second ends"]
