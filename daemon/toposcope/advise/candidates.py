@@ -29,7 +29,7 @@ def candidates(request: Request, evidence: Evidence) -> Candidates:
     usable = set(machine.usable_cpus)
     reasons = []
     _check_named(request, evidence, usable)
-    cpus = usable if request.cpus is None else set(request.cpus)
+    cpus = set(usable if request.cpus is None else request.cpus)
     cpus -= set(request.avoid_cpus)
     if request.nodes is not None:
         cpus &= {cpu for node in machine.numa_nodes if node.id in request.nodes for cpu in node.cpus}

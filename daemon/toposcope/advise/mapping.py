@@ -22,6 +22,7 @@ WeightedEdge = tuple[int, int, float]
 WORK_CELLS: Final = 800_000  # about 40 ms on a 3 GHz core
 _PASS_CELLS: Final = 40  # what a pass over a row costs beside its cells
 _STARTS_SHARE: Final = 0.4
+_PATIENCE: Final = 8  # replacements without any gain, for each CPU: small machines are soon done
 _INFINITE: Final = float("inf")
 _GAIN_FLOOR: Final = 1e-9
 
@@ -77,10 +78,13 @@ class _Search:
             self._settle()
             if self.work_cells < for_starts:
                 break
-        while self.work_cells > 0 and self.workers < len(self.rows):
+        patience = _PATIENCE * len(self.rows)
+        while self.work_cells > 0 and patience > 0:
+            before = self.best_cost
             self._load(self.best)
             self._replace_part()
             self._settle()
+            patience = patience - 1 if self.best_cost == before else _PATIENCE * len(self.rows)
         return self.best
 
     def _seeds(self) -> list[int]:

@@ -23,6 +23,7 @@ WORK_CELLS: Final = 700_000
 _PASS_CELLS: Final = 40
 _STARTS_SHARE: Final = 0.6  # of the work goes into different starts, the rest into regrowing the best
 _SEEDS_MAX: Final = 192
+_PATIENCE: Final = 4  # regrowths without any gain, for each CPU: small machines are soon done
 _INFINITE: Final = float("inf")
 _GAIN_FLOOR_NS: Final = 1e-9  # smaller gains are rounding, and would let the search run in circles
 
@@ -74,8 +75,11 @@ class _Search:
                 self._settle(start)
             if self.work_cells < for_starts:
                 break
-        while self.work_cells > 0 and self.count < len(self.rows):
+        patience = _PATIENCE * len(self.rows)
+        while self.work_cells > 0 and patience > 0 and self.count < len(self.rows):
+            before = self.best_cost
             self._settle(self._regrown(self.best))
+            patience = patience - 1 if self.best_cost == before else _PATIENCE * len(self.rows)
         return sorted(self.best)
 
     def _seeds(self) -> list[int]:

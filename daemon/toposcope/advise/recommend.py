@@ -162,7 +162,7 @@ def _memory_policy(
     if len(evidence.machine.numa_nodes) < 2 or not nodes:
         return "default", ()
     if len(nodes) == 1 and _fits(request, evidence, nodes[0]):
-        return "bind", (f"all CPUs are on node {nodes[0]}: take its memory",)
+        return "bind", (f"by the declared topology all of them are on node {nodes[0]}: take its memory",)
     if len(nodes) > 1 and talks(request) and request.bound == "memory":
         return "interleave", (
             f"nodes {', '.join(map(str, nodes))} are all used: spread shared pages over them",
