@@ -30,36 +30,45 @@ RUNTIME = Path(toposcope_probes.__file__).parent / "runtime"
 CPUS = sorted(os.sched_getaffinity(0))[:2]
 
 SWITCH_TASKS = """
-import asyncio, time
+import asyncio, statistics, time
 async def turns():
-    for _ in range(5000): await asyncio.sleep(0)
+    for _ in range(100): await asyncio.sleep(0)
 async def main():
-    begin = time.perf_counter_ns()
-    await asyncio.gather(turns(), turns())
-    print((time.perf_counter_ns() - begin) / 10000)
+    times = []
+    for _ in range(100):
+        begin = time.perf_counter_ns()
+        await asyncio.gather(turns(), turns())
+        times.append((time.perf_counter_ns() - begin) / 200)
+    print(statistics.median(times))
 asyncio.run(main())
 """
 SWITCH_THREADS = """
-import threading, time
+import statistics, threading, time
 a, b = threading.Lock(), threading.Lock()
 a.acquire(); b.acquire()
 def other():
     while True: b.acquire(); a.release()
 threading.Thread(target=other, daemon=True).start()
-begin = time.perf_counter_ns()
-for _ in range(5000): b.release(); a.acquire()
-print((time.perf_counter_ns() - begin) / 10000)
+times = []
+for _ in range(300):
+    begin = time.perf_counter_ns()
+    for _ in range(20): b.release(); a.acquire()
+    times.append((time.perf_counter_ns() - begin) / 40)
+print(statistics.median(times))
 """
 SWITCH_PROCESSES = """
-import multiprocessing, time
+import multiprocessing, statistics, time
 mp = multiprocessing.get_context("fork")
 a, b = mp.Semaphore(0), mp.Semaphore(0)
 def other():
     while True: b.acquire(); a.release()
 mp.Process(target=other, daemon=True).start()
-begin = time.perf_counter_ns()
-for _ in range(5000): b.release(); a.acquire()
-print((time.perf_counter_ns() - begin) / 10000)
+times = []
+for _ in range(300):
+    begin = time.perf_counter_ns()
+    for _ in range(20): b.release(); a.acquire()
+    times.append((time.perf_counter_ns() - begin) / 40)
+print(statistics.median(times))
 """
 PIPE_TRIP = """
 import multiprocessing, os, statistics, time
@@ -168,11 +177,11 @@ def pyperf_figure(setup: str, statement: str) -> float:
             "-p",
             "1",
             "-n",
-            "7",
+            "60",
             "-w",
+            "5",
+            "-l",
             "1",
-            "--min-time",
-            "0.02",
             f"--affinity={CPUS[0]}",
             "-q",
             "-o",

@@ -24,5 +24,5 @@ SPEC: Final = ProbeSpec(
     two_ended=True,
     interval_s=1800.0,
     visit_ms=2.5,
-    deadline_ms=500.0,
+    deadline_ms=1000.0,
 )

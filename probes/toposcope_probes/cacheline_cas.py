@@ -25,5 +25,5 @@ SPEC: Final = ProbeSpec(
     two_ended=True,
     interval_s=300.0,
     visit_ms=2.0,
-    deadline_ms=500.0,
+    deadline_ms=1000.0,
 )

@@ -14,6 +14,14 @@ a Python interpreter, prints one JSON object a line, one line a target, as resul
      "checks": {"run_delay_ns": 0, "frequency_ratio": 1.0, …},  # facts about the visit that validity reads
      "facts": {"home_node": 0, "home_verified": true, …}}       # facts about the result, kept as they are
 
+A batch that was begun and can't be used is dropped by reason: `context_switch` and `migration` of any member,
+`deadline` where a member lost its CPU otherwise. A batch that never began because a member was off its CPU is
+none; such misses are `checks.meetings_missed`. Of several members `run_delay_ns` and `frequency_ratio` are
+the worst one's.
+
+All kernels take `cpus=0,1` (one target), `pairs=0:1,0:2` or `sets=0:1:2,3` (many), `max_ms` (limit of one
+target's work) and `parent_pid` (they end at once when that is no longer their parent).
+
 Nothing but JSON goes to stdout; complaints go to stderr; the exit status is 0 whenever each target got its
 line. Sources: DESIGN sections 3, 5 and 7.
 """

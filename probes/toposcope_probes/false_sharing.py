@@ -39,5 +39,5 @@ SPEC: Final = ProbeSpec(
     two_ended=True,
     interval_s=1800.0,
     visit_ms=4.0,
-    deadline_ms=500.0,
+    deadline_ms=1000.0,
 )

@@ -28,5 +28,5 @@ SPEC: Final = ProbeSpec(
     two_ended=True,
     interval_s=3600.0,
     visit_ms=3.0,
-    deadline_ms=500.0,
+    deadline_ms=1000.0,
 )

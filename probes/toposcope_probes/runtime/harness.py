@@ -36,7 +36,7 @@ if TYPE_CHECKING:  # annotations are never evaluated here, so 3.8 reads today's 
     from types import FrameType, ModuleType
 
 _SCHEMA_VERSION = 1
-_PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
+_PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36  # <linux/prctl.h>
 _DEADLINE_MS = 20_000
 _BUDGET_MS = 200
 _BACKSTOP_S = 10.0  # for the clean-up, before faulthandler ends the process
@@ -193,6 +193,7 @@ def _stop(number: int, _frame: FrameType | None) -> None:
 
 
 def _arm(deadline_s: float) -> None:
+    _libc().prctl(_PR_SET_CHILD_SUBREAPER, ctypes.c_ulong(1), 0, 0, 0)  # orphans come to us, not to init
     faulthandler.dump_traceback_later(deadline_s + _BACKSTOP_S, exit=True)
     signal.signal(signal.SIGALRM, _stop)
     signal.signal(signal.SIGTERM, _stop)
@@ -207,19 +208,32 @@ def _disarm() -> None:
 
 
 def end_children() -> None:
-    """Kill and reap every process that multiprocessing started here, its own helpers last."""
-    owner = sys.modules.get("multiprocessing.process")
-    if owner is None:
-        return
-    for process in owner.active_children():
-        process.kill()
-        process.join()
-    for module, helper in (("forkserver", "_forkserver"), ("resource_tracker", "_resource_tracker")):
-        owner = getattr(sys.modules.get("multiprocessing." + module), helper, None)
-        stop = getattr(owner, "_stop", None)  # exists since 3.9; before that they end when we do
-        if stop is not None:
-            with contextlib.suppress(OSError, ChildProcessError):
-                stop()
+    """Kill and reap every child, and what those leave to us: multiprocessing's helpers and their workers.
+
+    Nothing is asked of them: a fork server that was stopped would never answer.
+    """
+    while True:
+        for pid in _child_pids():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        try:
+            os.waitpid(-1, 0)
+        except ChildProcessError:
+            return
+
+
+def _child_pids() -> list[int]:
+    """The children of all our threads (/proc/PID/task/TID/children, proc(5); CONFIG_PROC_CHILDREN)."""
+    lists = list(Path("/proc/self/task").glob("*/children"))
+    if lists:
+        return [int(pid) for one in lists for pid in one.read_text("ascii").split()]
+    own = str(os.getpid())
+    found: list[int] = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):  # it ended meanwhile
+            if stat.read_text("utf-8", "replace").rpartition(")")[2].split()[1] == own:
+                found.append(int(stat.parent.name))
+    return found
 
 
 def become_worker(parent_pid: int) -> None:

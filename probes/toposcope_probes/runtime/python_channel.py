@@ -45,7 +45,7 @@ else:  # run as a file: the neighbour in its own folder
 _ECHO, _SWALLOW, _ACKNOWLEDGE = b"e", b"s", b"a"
 _TRAIN_BYTES_MAX = 8 << 20
 _SLOT_COUNT = 8
-_ROUNDS_MAX = 5000
+_TRIPS_MIN, _ROUNDS_MAX = 50, 5000
 
 
 def measure(request: harness.Request) -> harness.Outcome:
@@ -94,7 +94,7 @@ def _sample(
         send(echo)
         receive()
     trips: list[float] = []
-    for _ in request.rounds(10, _ROUNDS_MAX, 0.5):
+    for _ in request.rounds(_TRIPS_MIN, _ROUNDS_MAX, 0.5):
         begin_ns = time.perf_counter_ns()
         send(echo)
         receive()
@@ -208,7 +208,7 @@ def _between_tasks(request: harness.Request, size_bytes: int) -> dict[str, list[
         back: asyncio.Queue[bytes] = asyncio.Queue()
         answer = asyncio.create_task(far_end(there, back))
         trips: list[float] = []
-        for _ in request.rounds(10, _ROUNDS_MAX, 0.5):
+        for _ in request.rounds(_TRIPS_MIN, _ROUNDS_MAX, 0.5):
             begin_ns = time.perf_counter_ns()
             await there.put(echo)
             await back.get()
