@@ -164,12 +164,16 @@ def _case_to_json(case: Case) -> dict[str, Any]:
 def _by_interpreter(
     comparison: Comparison, table: Sequence[Series]
 ) -> Iterable[tuple[str | None, Sequence[Series]]]:
-    """The measured series of a comparison's probes, apart for each interpreter (None: native code)."""
-    groups: dict[str | None, list[Series]] = {}
+    """The measured series of a comparison's probe, apart for each interpreter (None: native code).
+
+    Of several targets (CPUs, pairs) the one with most series speaks, so that both sides are of one.
+    """
+    targets: dict[str | None, dict[str, list[Series]]] = {}
     for one in table:
         if one.identity.probe == comparison.probe:
-            groups.setdefault(one.identity.target.interpreter, []).append(one)
-    return groups.items()
+            target = one.identity.target
+            targets.setdefault(target.interpreter, {}).setdefault(target.key, []).append(one)
+    return [(interpreter, max(found.values(), key=len)) for interpreter, found in targets.items()]
 
 
 def _best(side: Side, table: Sequence[Series], measure: str, core_set: str | None) -> _Chosen | str:

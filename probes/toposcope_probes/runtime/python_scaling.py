@@ -49,7 +49,7 @@ _TASK_NS = 10_000_000
 _LENGTHS_NS = (100_000, 300_000, 1_000_000, 3_000_000, 10_000_000, 30_000_000)
 _PAIRS_A_SAMPLE = 3
 _GATE_S = 0.0002
-_ROUNDS_MIN, _ROUNDS_MAX = 9, 40
+_ROUNDS_MIN, _ROUNDS_MAX, _BUDGET_SHARE = 5, 40, 4.0
 _BUFFER = bytes(1 << 18)  # about 150 µs of SHA-256; large enough that the GIL is let go (2047 bytes)
 _STEP = 200  # turns of the interpreter's loop: about 10 µs
 
@@ -114,7 +114,7 @@ def measure(request: harness.Request) -> harness.Outcome:
     bench.together([Task(work, 1)] * count)
     harness.pin(request.cpus[0])  # run delay is counted soundly only where nothing migrates
     task = Task.lasting(work, _TASK_NS)
-    ratios = [bench.speedup(task, count) for _ in request.rounds(_ROUNDS_MIN, _ROUNDS_MAX)]
+    ratios = [bench.speedup(task, count) for _ in request.rounds(_ROUNDS_MIN, _ROUNDS_MAX, _BUDGET_SHARE)]
     sizes = [2**power for power in range(count.bit_length()) if 2**power < count]
     workers = [{"workers": float(size), "speedup_ratio": bench.speedup(task, size)} for size in sizes]
     harness.pin(*request.cpus)
