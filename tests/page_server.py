@@ -8,17 +8,11 @@ import threading
 from collections.abc import Sequence
 from typing import Any, Self
 
-import msgspec
 import uvicorn
-from starlette.requests import Request as HttpRequest
-from starlette.responses import JSONResponse
-from starlette.routing import Route
 
 from toposcope import http
-from toposcope.advise.answer import to_document
-from toposcope.advise.facts import Evidence
-from toposcope.advise.recommend import recommend
-from toposcope.advise.request import Request
+from toposcope.clock import SystemClock
+from toposcope.http_requests import Requests
 from toposcope.matrix import Matrix
 from toposcope.page.handlers import Page
 from toposcope.results import Estimate, Identity, Target, Visit
@@ -136,12 +130,7 @@ class Sources:
 
 
 def app_of(view: View, sources: Sources) -> Any:
-    async def post_recommend(request: HttpRequest) -> JSONResponse:
-        asked = msgspec.convert(await request.json(), Request)
-        evidence = Evidence(view.machine, matrix=view.matrix(), mode=view.mode, source="test")
-        return JSONResponse(to_document(recommend(asked, evidence, ("COMMAND",))))
-
-    routes = [*Page(view, sources).routes(), Route("/api/v1/recommend", post_recommend, methods=["POST"])]
+    routes = [*Requests(view, sources, SystemClock()).routes(), *Page(view, sources).routes()]
     return http.make_app(view, sources, ["127.0.0.1"], routes)
 
 

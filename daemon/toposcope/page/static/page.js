@@ -122,6 +122,7 @@ async function start() {
   ages();
   await heatmap.refresh().catch(() => {});
   document.body.dataset.ready = "true";
+  performance.mark("ready");
   document.addEventListener("visibilitychange", () => { if (!document.hidden) poll(); });
   await Promise.all([showMeasured(), poll()]);
 }
