@@ -1,9 +1,9 @@
 /* Breadth-first search over a graph: alone, by workers that share its state, by workers that send messages.
  *
- * All are level-synchronous and top-down. `bfs_shared`: one frontier and one array of parents for all; a vertex is
- * won by compare-and-swap. `bfs_messages`: each worker owns a block of the vertices and keeps their parents to
- * itself; for a vertex of another's it sends (vertex, parent) through a mailbox in shared memory, once for each
- * vertex and sender, as distributed implementations of Graph500 do. */
+ * All are level-synchronous and top-down. `bfs_shared`: one frontier and one array of parents for all; a vertex
+ * is won by compare-and-swap. `bfs_messages`: each worker owns a block of the vertices and keeps their parents
+ * to itself; for a vertex of another's it sends (vertex, parent) through a mailbox in shared memory, once for
+ * each vertex and sender, as distributed implementations of Graph500 do. */
 #ifndef TOPOSCOPE_BFS_H
 #define TOPOSCOPE_BFS_H
 
@@ -57,9 +57,9 @@ bool bfs_together_messages(const struct bfs *bfs, struct bfs_own *own, const str
 /* After a search by messages: puts the own block's parents into the result. */
 void bfs_gather(const struct bfs *bfs, const struct bfs_own *own, const struct member *member);
 
-/* Whether parents are a breadth-first tree, by the rules of Graph500 (section 8): the tree has no cycle, each of
- * its edges is one of the graph's and joins neighbouring levels, no edge of the graph spans more than one level
- * or leaves what was reached. Writes the edges within what was reached. */
+/* Whether parents are a breadth-first tree, by the rules of Graph500 (section 8): the tree has no cycle, each
+ * of its edges is one of the graph's and joins neighbouring levels, no edge of the graph spans more than one
+ * level or leaves what was reached. Writes the edges within what was reached. */
 bool bfs_is_right(const struct bfs *bfs, const _Atomic uint32_t *parents, uint32_t root, double *edges);
 
 #endif

@@ -12,7 +12,8 @@ static bool has_edge(const struct graph *graph, uint32_t from, uint32_t to)
 
 /* The level of a vertex, by walking up until a level is known; GRAPH_NO_VERTEX where the way up is a cycle or
  * leads to nowhere. */
-static uint32_t level_of(const _Atomic uint32_t *parents, const uint32_t *levels, uint32_t vertex, uint32_t vertices)
+static uint32_t level_of(const _Atomic uint32_t *parents, const uint32_t *levels, uint32_t vertex,
+                         uint32_t vertices)
 {
     uint32_t steps = 0;
     while (levels[vertex] == GRAPH_NO_VERTEX) {

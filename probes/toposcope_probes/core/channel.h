@@ -45,8 +45,8 @@ void channel_close(struct channel *channel);
 bool channel_sleeps(const struct channel *channel);       /* waiting is done asleep, in the kernel */
 bool channel_carries_bulk(const struct channel *channel); /* bytes without end, not just messages */
 
-/* Sends or receives all of the bytes; false when the time was over or the channel broke. A channel that does not
- * carry bulk takes CHANNEL_MESSAGE_BYTES_MAX at most. */
+/* Sends or receives all of the bytes; false when the time was over or the channel broke. A channel that does
+ * not carry bulk takes CHANNEL_MESSAGE_BYTES_MAX at most. */
 bool channel_send(const struct channel *channel, unsigned end, const void *bytes, size_t count,
                   uint64_t deadline_ticks);
 bool channel_receive(const struct channel *channel, unsigned end, void *bytes, size_t count,

@@ -25,7 +25,7 @@ static inline uint64_t random_next(uint64_t *state)
     return mixed ^ mixed >> 31;
 }
 
-/* From 0 to below - 1, evenly where `below` is far under 2^32 (Lemire, ACM TOMACS 29, 2019, without rejection). */
+/* From 0 to below - 1, evenly where `below` is far under 2^32 (Lemire, ACM TOMACS 29, 2019). */
 static inline uint32_t random_below(uint64_t *state, uint32_t below)
 {
     return (uint32_t)((random_next(state) >> 32) * below >> 32);

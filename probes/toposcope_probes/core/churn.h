@@ -1,5 +1,5 @@
-/* Context switches told apart, for kernels in which ends sleep by design: the sleeping is the thing measured, so
- * only switches that it does not explain spoil a batch. */
+/* Context switches told apart, for kernels in which ends sleep by design: the sleeping is the thing measured,
+ * so only switches that it does not explain spoil a batch. */
 #ifndef TOPOSCOPE_CHURN_H
 #define TOPOSCOPE_CHURN_H
 

@@ -1,7 +1,7 @@
 /* A Kronecker graph as Graph500 generates it (graph500.org, specification 2.0): 2^scale vertices, edge_factor
- * undirected edges a vertex, initiator A = 0.57, B = C = 0.19, labels shuffled. Self-loops are left out, multiple
- * edges stay. Stored by rows: the neighbours of v are targets[offsets[v]] to targets[offsets[v + 1]], each edge
- * in both directions. */
+ * undirected edges a vertex, initiator A = 0.57, B = C = 0.19, labels shuffled. Self-loops are left out,
+ * multiple edges stay. Stored by rows: the neighbours of v are targets[offsets[v]] to targets[offsets[v + 1]],
+ * each edge in both directions. */
 #ifndef TOPOSCOPE_GRAPH_H
 #define TOPOSCOPE_GRAPH_H
 

@@ -1,5 +1,5 @@
-/* The limit of a target's wall time where the key max_ms was not given, for kernels whose visits take longer than
- * the common limit allows on a busy machine. */
+/* The limit of a target's wall time where the key max_ms was not given, for kernels whose visits take longer
+ * than the common limit allows on a busy machine. */
 #ifndef TOPOSCOPE_LIMIT_H
 #define TOPOSCOPE_LIMIT_H
 

@@ -22,9 +22,9 @@ struct pages {
 /* The key node=N; -1 where it was not given. */
 int pages_node(struct request *request);
 
-/* Pins the calling thread to the target's first CPU, maps, binds, touches and verifies node and page size; writes
- * the result's node, the facts of arena_open, page_bytes and huge_pages_ratio (the share of the memory in huge
- * pages). False with the result refused where it can't be. */
+/* Pins the calling thread to the target's first CPU, maps, binds, touches and verifies node and page size;
+ * writes the result's node, the facts of arena_open, page_bytes and huge_pages_ratio (the share of the memory
+ * in huge pages). False with the result refused where it can't be. */
 bool pages_open(struct pages *pages, const struct target *target, struct result *result);
 void pages_close(struct pages *pages, struct result *result);
 

@@ -5,8 +5,8 @@
 
 enum { WORKERS_MAX = 64 };
 
-/* Bytes by worker; negative where /proc does not say or a worker could not be started. All have ended on return.
- * The caller has a watchdog.h, since both wait for the workers. */
+/* Bytes by worker; negative where /proc does not say or a worker could not be started. All have ended on
+ * return. The caller has a watchdog.h, since both wait for the workers. */
 double memory_of_threads(unsigned workers);
 double memory_of_processes(unsigned workers);
 

@@ -39,7 +39,8 @@ bool barrier_meet(struct barrier *barrier, const struct member *member)
     }
     struct spin spin = spin_for_ns(SPIN_NS);
     unsigned misses = 0;
-    while (atomic_load_explicit(&barrier->phase, memory_order_acquire) == phase && !atomic_load(&barrier->broken)) {
+    while (atomic_load_explicit(&barrier->phase, memory_order_acquire) == phase &&
+           !atomic_load(&barrier->broken)) {
         if (!spin_is_over(&spin))
             continue;
         if (ticks_now() > member->deadline_ticks)
@@ -147,7 +148,8 @@ static void report_round(const struct run *run, unsigned number, unsigned member
 void workload_run(const struct workload *workload, struct crew crew, struct result *result)
 {
     unsigned members = crew.target->count, verified = 0;
-    size_t bytes = sizeof(struct ledger) + (size_t)workload_tries(workload->rounds) * members * sizeof(struct share);
+    size_t shares = (size_t)workload_tries(workload->rounds) * members;
+    size_t bytes = sizeof(struct ledger) + shares * sizeof(struct share);
     struct run run = {.workload = workload, .ledger = shared_map(bytes)};
     crew.work = work;
     crew.context = &run;
