@@ -30,7 +30,7 @@ def command(url: str | None, config_file: Path | None, output: Path | None) -> N
     if daemon is not None:
         topology = daemon.get("/api/v1/topology")
         found = daemon.get("/api/v1/results")["results"]
-        mode, source = topology["mode"], daemon.url
+        mode, source = topology["mode"], "daemon"
     else:
         topology, found, mode, source = _of_store(config_file)
     head = {
@@ -44,7 +44,7 @@ def command(url: str | None, config_file: Path | None, output: Path | None) -> N
     lines = [head, *({"kind": "result", **result} for result in found)]
     text = b"".join(msgspec.json.encode(line) + b"\n" for line in lines)
     if output is None:
-        click.get_binary_stream("stdout").write(text)
+        click.echo(text, nl=False)
     else:
         output.write_bytes(text)
 
@@ -57,4 +57,4 @@ def _of_store(config_file: Path | None) -> tuple[dict[str, Any], list[dict[str, 
             to_json(judge_result(identity, measure, visits))
             for identity, measure, visits in store.results(fingerprint(machine), WINDOW_VISITS_MAX)
         ]
-    return to_document(machine), found, "live", str(directory)
+    return to_document(machine), found, "live", "store"
