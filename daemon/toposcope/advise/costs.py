@@ -4,11 +4,12 @@ declared.
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from operator import itemgetter
+from operator import add, itemgetter
 from typing import Final, Literal, cast
 
 from toposcope.advise.facts import Evidence
@@ -81,11 +82,18 @@ def _known_rows(matrix: Matrix | None, cpus: Sequence[int]) -> tuple[list[_Optio
         rows = _selected(rows, matrix.cpus, cpus)
     unusable = 0
     for index, row in enumerate(rows):
-        values = [ns for ns in row if ns is not None]
-        if values and min(values) <= 0:
+        if _least(row, index) <= 0:
             rows[index] = [ns if ns is not None and ns > 0 else None for ns in row]
             unusable += rows[index].count(None) - row.count(None)
     return rows, unusable // 2
+
+
+def _least(row: _OptionalRow, index: int) -> float:
+    """The least measured value of row `index`, infinite where there is none."""
+    others = (*row[:index], *row[index + 1 :])
+    if None in others:
+        return min((ns for ns in others if ns is not None), default=math.inf)
+    return min(cast("tuple[float, ...]", others), default=math.inf)
 
 
 def _columns(matrix: Matrix) -> list[_OptionalRow]:
@@ -93,10 +101,16 @@ def _columns(matrix: Matrix) -> list[_OptionalRow]:
 
 
 def _means(index: int, there: _OptionalRow, back: _OptionalRow) -> _OptionalRow:
-    """Row `index`; the two usual cases, one triangle or both complete, avoid looking at each cell."""
+    """Row `index`; the usual cases, one triangle or both complete, avoid looking at each cell."""
     before, behind = there[:index], there[index + 1 :]
     if None not in before and behind.count(None) == len(behind):
         return (*before, None, *back[index + 1 :])
+    others = (*back[:index], *back[index + 1 :])
+    if None not in before and None not in behind and None not in others:
+        sums = map(add, cast("tuple[float, ...]", (*before, *behind)), cast("tuple[float, ...]", others))
+        means: list[float | None] = [both / 2 for both in sums]
+        means.insert(index, None)
+        return means
     return [b if a is None else a if b is None else (a + b) / 2 for a, b in zip(there, back, strict=True)]
 
 

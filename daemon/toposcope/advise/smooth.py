@@ -155,12 +155,11 @@ def smoothed(layout: Layout, pairs: Sequence[Pair]) -> list[list[float]]:
 def _effects(layout: Layout) -> list[_Effect]:
     """The kinds of effects that this machine can have, those that gather most pairs first."""
     domain, places, sizes = layout.place_in_domain()
-    threaded = len(set(layout.cores)) < len(layout.cores)
     wide = [level.labels for level in reversed(layout.levels) if level.labels != layout.cores]
     effects = [_Effect(labels, of_pairs=True) for labels in wide]
     if any(layout.kinds):
         effects.append(_Effect(layout.kinds, of_pairs=True))
-    if threaded:
+    if len(set(layout.cores)) < len(layout.cores):
         effects.append(_Effect(layout.cores, of_pairs=False))
     effects.append(_Effect(range(len(layout.cpus)), of_pairs=False))
     # Domains of one chip are built alike: the same two places cost the same in each of them.
@@ -170,8 +169,6 @@ def _effects(layout: Layout) -> list[_Effect]:
             cut = [zone * 8 + place * parts // size
                    for zone, place, size in zip(domain, places, sizes, strict=True)]  # fmt: skip
             effects.append(_Effect(cut, of_pairs=True, is_fine=True))
-    if threaded:
-        effects.append(_Effect(layout.cores, of_pairs=True, is_fine=True))
     return effects
 
 
@@ -256,8 +253,9 @@ def _core_table(
 
 def _ranks(layout: Layout) -> list[list[float]]:
     rows = []
+    ranks = [2.0**relation for relation in range(len(layout.levels) + 1)]
     for position in range(len(layout.cpus)):
-        row = [2.0**relation for relation in layout.relations_of(position)]
+        row = [ranks[relation] for relation in layout.relations_of(position)]
         row[position] = 0.0
         rows.append(row)
     return rows
