@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import threading
 import time
 from typing import TYPE_CHECKING
@@ -181,11 +182,21 @@ class _Ring:
 
 
 def _nameless_memory(size_bytes: int) -> SharedMemory:
-    """Named shared memory whose name is gone before anyone uses it: nothing can be left behind."""
-    from multiprocessing import shared_memory
+    """Named shared memory whose name is gone before anyone uses it: nothing can be left behind.
 
-    memory = shared_memory.SharedMemory(create=True, size=size_bytes)
-    memory.unlink()
+    Neither the deadline nor SIGTERM may come between the two calls. Against SIGKILL there is the resource
+    tracker, which is started first, since its start would take longer than all the rest.
+    """
+    from multiprocessing import resource_tracker, shared_memory
+
+    resource_tracker.ensure_running()
+    signals = (signal.SIGALRM, signal.SIGTERM)
+    signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+    try:
+        memory = shared_memory.SharedMemory(create=True, size=size_bytes)
+        memory.unlink()
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, signals)
     return memory
 
 
