@@ -2,7 +2,7 @@
 
     python bench/bench_advise.py [--repeats 5] [--limit-ms 100]
 
-Prints the least CPU time of several runs, and exits 1 where one on a complete matrix takes longer than the limit.
+Prints the least CPU time of several runs; exit status 1 where one on a complete matrix exceeds the limit.
 A busy neighbour on the same core inflates CPU time too, by up to a half: so the least counts.
 """
 
