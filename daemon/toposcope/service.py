@@ -27,6 +27,7 @@ from toposcope.choices import find_interpreters, measurable_cpus, probe_choices
 from toposcope.clock import Clock, SystemClock
 from toposcope.errors import ToposcopeError, UsageError
 from toposcope.http_requests import Requests
+from toposcope.judge import Judge
 from toposcope.measure import runner
 from toposcope.measure.loop import MeasuringLoop
 from toposcope.measure.plan import ProbeChoice, plan
@@ -47,6 +48,10 @@ _T = TypeVar("_T")
 _TOPOLOGY_INTERVAL_S: Final = 3.0
 _STATUS_INTERVAL_S: Final = 10.0
 _PRUNE_INTERVAL_S: Final = 3600.0
+_CONCLUDE_INTERVAL_S: Final = 120.0
+# Drift baselines are learnt from at most so much of the past.
+_BASELINE_S: Final = 14 * 86_400.0
+_BASELINE_NOTE: Final = "drift_baseline"
 _TASKS_ON_REQUEST_MAX: Final = 64
 # Asking the peers costs half a second of CPU time: not while the first results are being measured.
 _PEERS_DELAY_S: Final = 60.0
@@ -67,6 +72,7 @@ class Service:
         self._store: Store
         self._view: View
         self._loop: MeasuringLoop
+        self._judge: Judge
         self._interpreters: tuple[str, ...] = ()
 
     @property
@@ -101,6 +107,8 @@ class Service:
             budget_ratio=limits.budget_ratio,
             saturation_ratio=limits.saturation_ratio,
         )
+        self._judge = Judge(self._view, self._clock, self._event, self._loop.charge)
+        await self._restart_judge()
         self._interpreters = await find_interpreters(self._settings)
         self._replan()
         if self._store.set_aside is not None:
@@ -126,6 +134,28 @@ class Service:
 
     async def _record(self, identity: Identity, measure: str, visit: Visit) -> None:
         await self._in_worker(lambda: self._store.record(self._view.fingerprint, identity, measure, visit))
+        await self._judge.observe(identity, measure, visit)
+
+    async def _restart_judge(self) -> None:
+        """Learn the drift baselines from what is stored, since the machine last was another one."""
+        now_s = self._clock.wall_s()
+        context = _baseline_context(self._view)
+        noted = await self._in_worker(lambda: self._store.note(_BASELINE_NOTE))
+        before = msgspec.json.decode(noted, type=_Baseline) if noted else None
+        if before is None or before.context != context:
+            baseline = _Baseline(context, now_s)
+            text = msgspec.json.encode(baseline).decode()
+            await self._in_worker(lambda: self._store.set_note(_BASELINE_NOTE, text))
+            if before is not None:
+                changed = {key: [before.context.get(key), value] for key, value in context.items()
+                           if before.context.get(key) != value}  # fmt: skip
+                await self._event("baseline_reset", {"changed": changed})
+        else:
+            baseline = before
+        since_s = max(baseline.since_s, now_s - _BASELINE_S)
+        await self._in_worker(
+            lambda: self._judge.restart(self._store.visits_since(self._view.fingerprint, since_s))
+        )
 
     async def _event(self, kind: str, event: dict[str, Any]) -> None:
         """Keep an event; a store that can't take it costs the event, not the daemon."""
@@ -153,6 +183,7 @@ class Service:
             _every(_TOPOLOGY_INTERVAL_S, self._watch_topology),
             _every(_STATUS_INTERVAL_S, self._refresh_status),
             self._ask_peers(),
+            _every(_CONCLUDE_INTERVAL_S, self._judge.conclude),
             _every(_PRUNE_INTERVAL_S, self._prune),
             *([_every(watchdog_s, _feed_watchdog)] if watchdog_s else []),
         ]
@@ -244,6 +275,7 @@ class Service:
         if not same:
             self._view.forget_results()
             await self._load_results()
+            await self._restart_judge()
         change = {
             "online_cpus_before": before.online_cpus,
             "online_cpus_after": machine.online_cpus,
@@ -305,6 +337,18 @@ class Service:
             return
         if removed:
             _log.info("%d old visits were folded into daily rows or dropped", removed)
+
+
+class _Baseline(msgspec.Struct, frozen=True):
+    """Under what the drift baselines were learnt, and since when; a change of it is no drift."""
+
+    context: dict[str, str | None]
+    since_s: float
+
+
+def _baseline_context(view: View) -> dict[str, str | None]:
+    names = ("kernel", "microcode", "frequency_governor", "turbo", "hypervisor")
+    return {"fingerprint": view.fingerprint, **{name: view.machine.setting(name) for name in names}}
 
 
 async def _every(interval_s: float, work: Callable[[], Any]) -> None:

@@ -1,6 +1,6 @@
 """The results' store: one SQLite file in WAL mode, and a lock file beside it for its one writer.
 
-    meta      schema_version
+    meta      schema_version, and notes (what the drift baselines were learnt under)
     results   one row an identity on one machine (`fingerprint` of its declared topology)
     visits    every visit of the last days, as JSON, by time
     daily     one row a result and day: quantiles of that day's sound visits, kept much longer
@@ -147,6 +147,32 @@ class Store:
             (fingerprint, result_id),
         ):
             yield _visit_decoder.decode(visit)
+
+    def visits_since(self, fingerprint: str, time_s: float) -> Iterator[tuple[Identity, str, Visit]]:
+        """All visits of a machine from a time on, in the order in which they were made."""
+        identities: dict[int, tuple[Identity, str]] = {}
+        for row, identity, measure, visit in self._database.execute(
+            "SELECT results.row, identity, measure, visit FROM visits"
+            " JOIN results ON results.row = visits.result"
+            " WHERE fingerprint = ? AND time_s >= ? ORDER BY visits.row",
+            (fingerprint, time_s),
+        ):
+            if row not in identities:
+                identities[row] = (_identity_decoder.decode(identity), str(measure))
+            yield (*identities[row], _visit_decoder.decode(visit))
+
+    def note(self, key: str) -> str | None:
+        """A short text that was kept under a name, or None."""
+        row = self._database.execute("SELECT value FROM meta WHERE key = ?", (f"note:{key}",)).fetchone()
+        return None if row is None else str(row[0])
+
+    def set_note(self, key: str, value: str) -> None:
+        """Keep a short text under a name."""
+        try:
+            with self._database:
+                self._database.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (f"note:{key}", value))
+        except sqlite3.Error as error:
+            raise StoreError(f"{self.path}: a note can't be written: {error}") from error
 
     def add_event(self, time_s: float, kind: str, event: Mapping[str, Any]) -> None:
         """Commit one event; the oldest go when there are too many."""
