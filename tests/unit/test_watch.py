@@ -1,0 +1,79 @@
+"""The daemon's watch over drift: hours, groups, restarts; and no event from moving vCPUs or bad visits."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from toposcope.measure.watch import DRIFTED_S, Watch
+from toposcope.results import Estimate, Identity, Target, Visit
+
+_HOUR_S = 3600.0
+
+
+def _identity(first: int = 0, second: int = 1) -> Identity:
+    return Identity("cacheline_cas", Target((first, second)), {"model": "thread"}, "l3")
+
+
+def _visit(time_s: float, value: float, verdict: str = "ok") -> Visit:
+    estimate = Estimate(value, value, value, value, value * 0.99, value * 1.01, 0.0)
+    return Visit(time_s, 0.003, verdict, "", {"latency_ns": estimate}, 100)  # type: ignore[arg-type]
+
+
+def _days(
+    watch: Watch, days: int, value: float, start_day: int = 0, seed: int = 0, **more: str
+) -> list[dict[str, object]]:
+    chooser = random.Random(seed)
+    events = []
+    for hour in range(days * 24):
+        for part in range(3):
+            time_s = (start_day * 24 + hour) * _HOUR_S + part * 600
+            event = watch.observe(
+                _identity(), "latency_ns", _visit(time_s, value * chooser.gauss(1, 0.01), **more)
+            )
+            if event is not None:
+                events.append(event)
+    return events
+
+
+def test_a_step_is_one_event_with_its_size_and_quiet_time_is_none() -> None:
+    watch = Watch()
+    assert _days(watch, 14, 26.0) == []
+    (event,) = _days(watch, 3, 33.8, start_day=14, seed=1)
+    assert event["relation"] == "l3"
+    assert event["ratio"] == pytest.approx(1.3, rel=0.05)
+    low, high = event["interval"]  # type: ignore[misc]
+    assert low < 1.3 < high
+    assert 14 * 86_400 - _HOUR_S <= event["since_s"] < 14 * 86_400 + 4 * _HOUR_S  # type: ignore[operator]
+    assert watch.drifted(14 * 86_400) == {"l3": 1}
+    assert watch.drifted(14 * 86_400 + DRIFTED_S + 86_400) == {}
+
+
+def test_visits_that_are_not_sound_are_not_looked_at() -> None:
+    watch = Watch()
+    assert _days(watch, 14, 26.0) == []
+    assert _days(watch, 7, 80.0, start_day=14, verdict="noisy") == []
+
+
+def test_moving_vcpus_raise_no_alarm() -> None:
+    watch, chooser, events = Watch(), random.Random(3), []
+    for hour in range(60 * 24):
+        place = chooser.choice([9.0, 26.0, 109.0])
+        event = watch.observe(
+            _identity(), "latency_ns", _visit(hour * _HOUR_S, place * chooser.gauss(1, 0.02))
+        )
+        events += [event] if event else []
+    assert events == []
+
+
+def test_groups_are_watched_apart() -> None:
+    watch, chooser = Watch(), random.Random(4)
+    events = []
+    for hour in range(20 * 24):
+        for model, base in (("thread", 26.0), ("process", 27.0)):
+            value = base * (1.4 if model == "process" and hour >= 16 * 24 else 1.0) * chooser.gauss(1, 0.01)
+            identity = Identity("cacheline_cas", Target((0, 1)), {"model": model}, "l3")
+            event = watch.observe(identity, "latency_ns", _visit(hour * _HOUR_S, value))
+            events += [event] if event else []
+    assert [event["variant"] for event in events] == ["model=process"]
