@@ -12,12 +12,14 @@ from __future__ import annotations
 
 import argparse
 import os
+import resource
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -28,10 +30,30 @@ from toposcope.topology.discover import discover  # noqa: E402
 from toposcope.topology.sysfs import Root  # noqa: E402
 
 
-def timed_ms(work: Callable[[], object]) -> float:
-    begin_s = time.perf_counter()
+@dataclass(frozen=True)
+class Cost:
+    """One run: wall time, and CPU time of this process and its children, which other work disturbs less."""
+
+    wall_ms: float
+    cpu_ms: float
+
+
+def _cpu_s() -> float:
+    """CPU seconds of this process and its ended children, finer than os.times."""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(usage.ru_utime + usage.ru_stime for usage in used)
+
+
+def cost(work: Callable[[], object]) -> Cost:
+    begin_s, cpu_before_s = time.perf_counter(), _cpu_s()
     work()
-    return (time.perf_counter() - begin_s) * 1e3
+    return Cost((time.perf_counter() - begin_s) * 1e3, (_cpu_s() - cpu_before_s) * 1e3)
+
+
+def cost_of_many(work: Callable[[], object], repeats: int) -> Cost:
+    """The medians of wall and CPU time; one run before them warms up."""
+    runs = [cost(work) for _ in range(repeats + 1)][1:]
+    return Cost(statistics.median(run.wall_ms for run in runs), statistics.median(run.cpu_ms for run in runs))
 
 
 def lstopo(capture: Path) -> None:
@@ -51,15 +73,18 @@ def quartiles(times_ms: list[float]) -> str:
 
 def against_lstopo(capture: Path, repeats: int) -> None:
     # In turns, so that both see the same disturbances; the first round warms up.
-    pairs = [
-        (timed_ms(partial(_discover_below, capture)), timed_ms(partial(lstopo, capture)))
-        for _ in range(repeats + 1)
+    runs = [
+        (cost(partial(_discover_below, capture)), cost(partial(lstopo, capture))) for _ in range(repeats + 1)
     ]
-    ours, theirs = (list(times) for times in zip(*pairs[1:], strict=True))
-    count = len(discover(Root(capture)).online_cpus)
-    print(f"{capture.name}, {count} CPUs: discovery {quartiles(ours)}; "
-          f"lstopo-no-graphics {quartiles(theirs)}; "
-          f"ratio of medians {statistics.median(ours) / statistics.median(theirs):.2f}")  # fmt: skip
+    ours, theirs = (list(costs) for costs in zip(*runs[1:], strict=True))
+    print(f"{capture.name}, {len(discover(Root(capture)).online_cpus)} CPUs")
+    for name, costs in (("discovery", ours), ("lstopo-no-graphics", theirs)):
+        cpu_ms = statistics.median(each.cpu_ms for each in costs)
+        print(f"  {name}: wall {quartiles([each.wall_ms for each in costs])}, CPU median {cpu_ms:.1f} ms")
+    ratio = statistics.median(each.wall_ms for each in ours) / statistics.median(
+        each.wall_ms for each in theirs
+    )
+    print(f"  ratio of the wall medians {ratio:.2f}")
 
 
 def _discover_below(path: Path | str) -> object:
@@ -67,17 +92,14 @@ def _discover_below(path: Path | str) -> object:
 
 
 def growth(sizes: list[int], repeats: int) -> None:
-    print("synthetic, two packages with SMT: CPUs, ms, µs a CPU")
+    print("synthetic, two packages with SMT: CPUs, wall ms, CPU ms, CPU µs a CPU")
     for size in sizes:
         threads = 2 if size > 2 else 1
         layout = Layout(packages=2, cores=max(1, size // 2 // threads), threads=threads, has_caches=True)
         with tempfile.TemporaryDirectory() as scratch:
             write_machine(Path(scratch), layout)
-            work = partial(_discover_below, scratch)
-            times_ms = [timed_ms(work) for _ in range(repeats + 1)][1:]
-        print(
-            f"  {size:5d} {statistics.median(times_ms):8.2f} {statistics.median(times_ms) / size * 1e3:7.1f}"
-        )
+            spent = cost_of_many(partial(_discover_below, scratch), repeats)
+        print(f"  {size:5d} {spent.wall_ms:8.2f} {spent.cpu_ms:8.2f} {spent.cpu_ms / size * 1e3:7.1f}")
 
 
 def main() -> None:
