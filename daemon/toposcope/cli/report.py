@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,16 @@ from toposcope.choices import find_interpreters
 from toposcope.cli import _measuring, _source
 from toposcope.cli._output import format_option, print_json
 from toposcope.errors import StoreError
+from toposcope.matrix import Matrix, parse_csv
+from toposcope.measure.plan import MATRIX_PROBE
 from toposcope.measure.validity import WINDOW_VISITS_MAX
+from toposcope.page.report import report_html, report_svg
 from toposcope.store import Store
+from toposcope.topology.document import from_document
 from toposcope.topology.fingerprint import fingerprint
+from toposcope.topology.model import Machine
+
+_Drawn = tuple[Machine, Matrix | None]
 
 
 @click.command()
@@ -43,9 +51,11 @@ def command(
     """
     document: list[dict[str, Any]] | None = None
     source, mode = "measurement", "live"
+    drawn: _Drawn | None = None
     if sysroot or topology_file or matrix_file:
-        machine, _ = replay.load(sysroot, topology_file, matrix_file)
+        machine, matrix = replay.load(sysroot, topology_file, matrix_file)
         document, source, mode = reports.to_json(reports.judged([], machine)), "replay", "replay"
+        drawn = (machine, matrix)
     elif not measure_now:
         document, source = _known(url, config_file)
     if document is None:
@@ -53,7 +63,22 @@ def command(
         if interrupted:
             click.echo("interrupted: the claims rest on what was measured until then", err=True)
             sys.exit(130)
+    if output_format == "html":
+        machine, matrix = drawn or _drawn_live(url)
+        made_s = time.time()
+        html = report_html(document, source=source, mode=mode, machine=machine, matrix=matrix, made_s=made_s)
+        click.echo(html, nl=False)
+        return
     _show(document, output_format, source, mode)
+
+
+def _drawn_live(url: str | None) -> _Drawn:
+    """The machine and matrix of the daemon, where one answers, else this machine."""
+    daemon = _source.find_daemon(url)
+    if daemon is None:
+        return _measuring.this_machine(), None
+    text = daemon.get_bytes(f"/api/v1/matrix/{MATRIX_PROBE}", format="csv").decode()
+    return from_document(daemon.get("/api/v1/topology")), parse_csv(text, name=daemon.url)
 
 
 def _known(url: str | None, config_file: Path | None) -> tuple[list[dict[str, Any]] | None, str]:
@@ -90,11 +115,8 @@ def _measured(config_file: Path | None) -> tuple[list[dict[str, Any]], bool]:
 def _show(document: list[dict[str, Any]], output_format: str, source: str, mode: str) -> None:
     if output_format == "json":
         print_json(document)
-    elif output_format in ("html", "svg"):
-        from toposcope.page import report as pages
-
-        render = pages.report_html if output_format == "html" else pages.report_svg
-        click.echo(render(document, source=source, mode=mode), nl=False)
+    elif output_format == "svg":
+        click.echo(report_svg(document, source=source, mode=mode), nl=False)
     else:
         from toposcope.render.report_text import print_report
 

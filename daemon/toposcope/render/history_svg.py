@@ -22,6 +22,7 @@ _RIGHT: Final = 110
 _TICK_STEPS_S: Final = (1, 5, 15, 60, 300, 900, 3600, 3 * 3600, 6 * 3600, 12 * 3600, 86_400, 2 * 86_400,
                         7 * 86_400, 30 * 86_400)  # fmt: skip
 _TICKS_MAX: Final = 7
+_DYNAMIC_RANGE_MAX: Final = 1e9
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +72,7 @@ class _Plot:
         low, high = min(values), max(values)
         self._logarithmic = low > 0 and high / low > 20
         if self._logarithmic:
+            low = max(low, high / _DYNAMIC_RANGE_MAX)
             self._low, self._high = math.log10(low / 1.2), math.log10(high * 1.2)
         else:
             # From 0, so that a change of a few per cent looks like one.

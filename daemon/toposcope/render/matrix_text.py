@@ -65,7 +65,8 @@ def _shades(order: Order, grid: Grid, width: int) -> Iterator[str]:
     for start in starts:
         shades = (_shade(_median(grid, start, column, step), scale) for column in starts)
         yield f"{order.cpus[start]:>6} " + "".join(shades)
-    yield "CPUs in topology order" + (f", {step} to a character (their median)" if step > 1 else "")
+    many = f", {step} to a character (their median)" if step > 1 else ""
+    yield f"CPUs in topology order{many}; {_ABSENT} not measured"
     yield from _legend(scale)
 
 
@@ -74,7 +75,7 @@ def _legend(scale: Scale) -> Iterator[str]:
     first, last = bounds[0], bounds[-1]
     parts = [f"'{first[0]}' below {number(first[2])}"]
     parts += [f"{shade} {number(low)}–{number(high)}" for shade, low, high in bounds[1:-1]]
-    yield "ns: " + "  ".join([*parts, f"{last[0]} from {number(last[1])}", f"{_ABSENT} not measured"])
+    yield "ns: " + "  ".join([*parts, f"{last[0]} from {number(last[1])}"])
 
 
 def _median(grid: Grid, row: int, column: int, step: int) -> float | None:

@@ -20,7 +20,7 @@ STYLE: Final = """
 .pic .paper { fill: #ffffff; } .pic text { fill: #1b1f24; } .pic .head { font-size: 14px; font-weight: 600; }
 .pic .soft { fill: #57606a; } .pic .end { text-anchor: end; } .pic .mid { text-anchor: middle; }
 .pic .absent { fill: #e4e7eb; stroke: none; } .pic path.absent { fill: none; stroke: #e4e7eb; }
-.pic .on-dark { fill: #ffffff; } .pic .on-light { fill: #10141a; } .pic .line { stroke: #afb8c1; fill: none; }
+.pic .on-dark { fill: #ffffff; } .pic .on-light { fill: #000000; } .pic .line { stroke: #afb8c1; fill: none; }
 .pic .mark { stroke: #57606a; stroke-width: 1.5; fill: none; stroke-dasharray: 4 3; }
 .pic .solid { stroke: #1b1f24; stroke-width: 1.2; stroke-dasharray: none; }
 .pic .thin { stroke-opacity: 0.5; }
@@ -29,7 +29,7 @@ STYLE: Final = """
 @media (prefers-color-scheme: dark) {
 .pic .paper { fill: #0d1117; } .pic text { fill: #e6edf3; } .pic .soft { fill: #9da7b3; }
 .pic .absent { fill: #262c36; } .pic path.absent { fill: none; stroke: #262c36; }
-.pic .on-dark { fill: #ffffff; } .pic .on-light { fill: #10141a; } .pic .line { stroke: #444c56; }
+.pic .on-dark { fill: #ffffff; } .pic .on-light { fill: #000000; } .pic .line { stroke: #444c56; }
 .pic .mark { stroke: #9da7b3; } .pic .solid { stroke: #e6edf3; }
 .pic .series { stroke: #6cb6d9; } .pic .dot { fill: #6cb6d9; }
 .pic .confirmed { fill: #4fb3cf; } .pic .refuted { fill: #e8963e; } .pic .inconclusive { fill: #848d97; }

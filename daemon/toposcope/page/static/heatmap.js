@@ -17,7 +17,9 @@ class Heatmap {
     canvas.addEventListener("pointerleave", () => this.read(null));
     canvas.addEventListener("click", (event) => { this.point(event); this.zoomIn(); });
     canvas.addEventListener("keydown", (event) => this.key(event));
-    new ResizeObserver(() => this.draw()).observe(canvas.parentElement);
+    new ResizeObserver(() => {
+      if (canvas.parentElement.clientWidth !== this.drawnWidth) this.draw();
+    }).observe(canvas.parentElement);
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.draw());
   }
 
@@ -90,48 +92,75 @@ class Heatmap {
 
   draw() {
     if (!this.data) return;
+    const available = this.canvas.parentElement.clientWidth;
+    if (available <= 0) return;
+    this.drawnWidth = available;
     const ratio = window.devicePixelRatio || 1;
     const { rows, columns } = this.zoom;
-    const wanted = 44 + CELL_MAX * (columns[1] - columns[0]);
-    const css = Math.min(this.canvas.parentElement.clientWidth, 760, Math.max(wanted, 150));
-    if (this.canvas.parentElement.clientWidth <= 0) return;
+    const wanted = Math.max(44 + CELL_MAX * (columns[1] - columns[0]), 150);
+    const css = Math.min(available, 760, wanted);
     const tall = Math.min(1.4, Math.max(0.25, (rows[1] - rows[0]) / (columns[1] - columns[0])));
-    const [width, height] = [Math.round(css * ratio), Math.round(css * tall * ratio)];
-    this.canvas.width = width;
-    this.canvas.height = height;
     this.canvas.style.width = `${css}px`;
     this.canvas.style.height = `${css * tall}px`;
+    // The cells are painted once; what follows the pointer is drawn over a copy.
+    this.base = document.createElement("canvas");
+    this.base.width = this.canvas.width = Math.round(css * ratio);
+    this.base.height = this.canvas.height = Math.round(css * tall * ratio);
     this.margin = Math.round(44 * ratio);
-    this.x = this.axis(columns, width - this.margin, ratio);
-    this.y = this.axis(rows, height - this.margin, ratio);
-    const context = this.canvas.getContext("2d");
+    this.x = this.axis(columns, this.base.width - this.margin, ratio);
+    this.y = this.axis(rows, this.base.height - this.margin, ratio);
+    const context = this.base.getContext("2d");
     const style = getComputedStyle(document.body);
+    this.ink = style.getPropertyValue("--ink").trim();
     this.paint(context, style.getPropertyValue("--line").trim());
+    if (Math.min(this.x.cell, this.y.cell) >= 30 * ratio) this.write(context, ratio);
     this.label(context, ratio, style.getPropertyValue("--soft").trim());
-    this.mark(context, ratio, style.getPropertyValue("--ink").trim());
+    this.mark();
   }
 
+  stepAt(row, column) {
+    const value = this.value(row, column);
+    return value === null ? -1 : this.step(value);
+  }
+
+  // Neighbours of one colour are one rectangle: a large matrix has far fewer of these than cells.
   paint(context, absent) {
-    const { colours, light_text_steps: light } = this.data;
+    const { colours } = this.data;
     const { x, y, margin } = this;
-    const withNumbers = Math.min(x.cell, y.cell) >= 30 * (window.devicePixelRatio || 1);
-    context.textAlign = "center";
-    context.textBaseline = "middle";
-    context.font = `${Math.round(11 * (window.devicePixelRatio || 1))}px system-ui, sans-serif`;
+    const height = Math.ceil(y.cell), width = Math.ceil(x.cell);
     for (let row = y.start; row < y.end; row += 1) {
       const top = margin + y.edges[row - y.start];
-      const height = Math.ceil(y.cell);
+      let left = 0, right = -1, drawn = -2;
+      const flush = () => {
+        if (drawn < -1) return;
+        context.fillStyle = drawn < 0 ? absent : colours[drawn];
+        context.fillRect(margin + left, top, right - left, height);
+      };
       for (let column = x.start; column < x.end; column += 1) {
-        if (row === column) continue;
-        const value = this.value(row, column);
-        const left = margin + x.edges[column - x.start];
-        const step = value === null ? -1 : this.step(value);
-        context.fillStyle = step < 0 ? absent : colours[step];
-        context.fillRect(left, top, Math.ceil(x.cell), height);
-        if (withNumbers && step >= 0) {
-          context.fillStyle = step < light ? "#ffffff" : "#10141a";
-          context.fillText(String(value), left + x.cell / 2, top + y.cell / 2);
+        const edge = x.edges[column - x.start];
+        const step = row === column ? -2 : this.stepAt(row, column);
+        if (step !== drawn || edge > right) {
+          flush();
+          [left, drawn] = [edge, step];
         }
+        right = edge + width;
+      }
+      flush();
+    }
+  }
+
+  write(context, ratio) {
+    const { x, y, margin } = this;
+    context.textAlign = "center";
+    context.textBaseline = "middle";
+    context.font = `${Math.round(11 * ratio)}px system-ui, sans-serif`;
+    for (let row = y.start; row < y.end; row += 1) {
+      for (let column = x.start; column < x.end; column += 1) {
+        const step = row === column ? -1 : this.stepAt(row, column);
+        if (step < 0) continue;
+        context.fillStyle = step < this.data.light_text_steps ? "#ffffff" : "#000000";
+        context.fillText(String(this.value(row, column)), margin + x.edges[column - x.start] + x.cell / 2,
+          margin + y.edges[row - y.start] + y.cell / 2);
       }
     }
   }
@@ -157,11 +186,15 @@ class Heatmap {
     }
   }
 
-  mark(context, ratio, colour) {
+  mark() {
+    const context = this.canvas.getContext("2d");
+    context.clearRect(0, 0, this.canvas.width, this.canvas.height);
+    context.drawImage(this.base, 0, 0);
     if (!this.cursor) return;
     const { row, column } = this.cursor;
     if (row < this.y.start || row >= this.y.end || column < this.x.start || column >= this.x.end) return;
-    context.strokeStyle = colour;
+    const ratio = window.devicePixelRatio || 1;
+    context.strokeStyle = this.ink;
     context.lineWidth = 2 * ratio;
     const left = this.margin + this.x.edges[column - this.x.start];
     const top = this.margin + this.y.edges[row - this.y.start];
@@ -196,7 +229,7 @@ class Heatmap {
 
   redraw() {
     if (this.pending) return;
-    this.pending = requestAnimationFrame(() => { this.pending = 0; this.draw(); });
+    this.pending = requestAnimationFrame(() => { this.pending = 0; this.mark(); });
   }
 
   sentence(row, column) {
