@@ -11,6 +11,7 @@ import uuid
 from pathlib import Path
 
 import pytest
+
 import runtime_runs as runs
 
 CASES = [
