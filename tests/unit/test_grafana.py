@@ -25,8 +25,6 @@ PANELS = [
 ]
 # Units of Grafana that a panel may have, and the metric suffixes that go with them.
 UNITS = {"s", "bytes", "Bps", "percentunit", "none", "x", "ops"}
-# Metrics of probes that are not part of every installation.
-OPTIONAL = {"toposcope_memory_latency_seconds"}
 
 
 def expressions(panel):
@@ -75,7 +73,7 @@ def test_a_panel_is_complete(name, panel):
 
 @pytest.mark.parametrize(("name", "panel"), PANELS)
 def test_a_query_keeps_to_the_rules(name, panel):
-    known = {family.name for family in (*catalogue.FIXED, *catalogue.probe_families())} | OPTIONAL
+    known = {family.name for family in (*catalogue.FIXED, *catalogue.probe_families())}
     for expr in expressions(panel):
         selectors = re.findall(r"\{[^{}]*\}", expr)
         assert selectors

@@ -24,8 +24,6 @@ RULES = [
 ]
 ALERTS = [rule for rule in RULES if "alert" in rule]
 RECORDS = [rule for rule in RULES if "record" in rule]
-# Of a probe that not every installation has.
-OPTIONAL = {"toposcope_memory_latency_seconds"}
 
 needs_promtool = pytest.mark.skipif(
     shutil.which("promtool") is None, reason="promtool (Debian: prometheus) is not installed"
@@ -71,7 +69,7 @@ def test_no_runbook_is_left_over():
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.get("alert") or rule["record"])
 def test_rules_are_about_metrics_that_exist(rule):
-    known = {family.name for family in (*catalogue.FIXED, *catalogue.probe_families())} | OPTIONAL
+    known = {family.name for family in (*catalogue.FIXED, *catalogue.probe_families())}
     known |= {rule["record"] for rule in RECORDS} | {"up"}
     used = set(re.findall(r"(?:\b[a-z_]+:)?toposcope_\w+(?::\w+)?", rule["expr"]))
     assert used <= known, f"unknown: {used - known}"
