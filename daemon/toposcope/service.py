@@ -22,7 +22,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 import toposcope_probes
-from toposcope import __version__, config, http, logs, serving, systemd
+from toposcope import __version__, config, http, logs, nfd, serving, systemd
 from toposcope.choices import find_interpreters, measurable_cpus, probe_choices
 from toposcope.clock import Clock, SystemClock
 from toposcope.errors import ToposcopeError, UsageError
@@ -61,10 +61,17 @@ _PEERS_DEADLINE_S: Final = 60.0
 class Service:
     """The daemon. `run` returns when SIGTERM or SIGINT came."""
 
-    def __init__(self, config_file: Path | None, settings: config.Config, clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        config_file: Path | None,
+        settings: config.Config,
+        clock: Clock | None = None,
+        nfd_directory: Path | None = None,
+    ) -> None:
         self._config_file = config_file
         self._settings = settings
         self._clock = clock or SystemClock()
+        self._nfd_directory = nfd_directory
         self._started_s = self._clock.monotonic_s()
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="toposcope-store")
         self._root = Root("/")
@@ -186,6 +193,7 @@ class Service:
             _every(_CONCLUDE_INTERVAL_S, self._judge.conclude),
             _every(_PRUNE_INTERVAL_S, self._prune),
             *([_every(watchdog_s, _feed_watchdog)] if watchdog_s else []),
+            *([_every(nfd.RENEWAL_INTERVAL_S, self._write_features)] if self._nfd_directory else []),
         ]
 
     def _handle_signals(self) -> None:
@@ -322,6 +330,15 @@ class Service:
                 **self._loop.status(),
             }
         )
+
+    async def _write_features(self) -> None:
+        """Renew the labels' file; where it can't be written, its expiry takes the labels away."""
+        assert self._nfd_directory is not None
+        directory, text = self._nfd_directory, nfd.feature_text(self._view, self._clock.wall_s())
+        try:
+            await self._in_worker(lambda: nfd.write_features(directory, text))
+        except ToposcopeError as error:
+            _log.error("%s", error.message)
 
     async def _prune(self) -> None:
         limits = self._settings.store
