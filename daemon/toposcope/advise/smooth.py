@@ -169,6 +169,8 @@ def _effects(layout: Layout) -> list[_Effect]:
             cut = [zone * 8 + place * parts // size
                    for zone, place, size in zip(domain, places, sizes, strict=True)]  # fmt: skip
             effects.append(_Effect(cut, of_pairs=True, is_fine=True))
+    if len(set(layout.cores)) < len(layout.cores):
+        effects.append(_Effect(layout.cores, of_pairs=True, is_fine=True))
     return effects
 
 
