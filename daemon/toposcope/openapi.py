@@ -53,6 +53,11 @@ def document() -> dict[str, Any]:
             [_query(name, {"type": "string"}) for name in ("probe", "relation", "verdict")],
         ),
         "/api/v1/results/{id}": _get("One result with its newest visits.", [_path("id")], failures=("404",)),
+        "/api/v1/history/{id}": _get(
+            "One result over time: up to 500 points, of some visits each where there were more.",
+            [_path("id"), _query("hours", {"type": "integer", "minimum": 1, "maximum": 24 * 366})],
+            failures=("404",),
+        ),
         "/api/v1/matrix/{probe}": _get(
             "The CPU × CPU matrix of a pair probe.",
             [_path("probe"), _query("format", {"type": "string", "enum": ["json", "csv"]})],

@@ -188,6 +188,9 @@ class MeasuringLoop:
             "measuring": self.current.identity.id if self.current else None,
             "tasks": self.task_count,
             "lock_waits": self.lock_waits,
+            "busy_cpus": [
+                cpu for cpu in self._view.machine.online_cpus if self._load.busy_ratio(cpu) > BUSY_RATIO
+            ],
             "budget": {
                 "cpu": _about(now_s, self._short, self._long),
                 "saturation": _about(now_s, self._saturation),
