@@ -11,7 +11,16 @@ from toposcope.results import VERDICTS
 from toposcope.view import ProbeCounts, View
 
 # Counters exist from the start, at 0: `increase()` doesn't see the step from absent to 1.
-_EVENT_KINDS: Final = ("topology_changed", "drift", "config_reloaded", "config_refused", "store_damaged")
+_EVENT_KINDS: Final = (
+    "topology_changed",
+    "drift",
+    "baseline_reset",
+    "declared_contradicted",
+    "peers_disagree",
+    "config_reloaded",
+    "config_refused",
+    "store_damaged",
+)
 _DROP_REASONS: Final = ("context_switch", "migration")
 
 
