@@ -29,9 +29,9 @@ def probe_choices(settings: config.Config) -> list[ProbeChoice]:
         own = settings.settings_of(spec.name)
         enabled = spec.enabled if own.enabled is None else own.enabled
         if enabled and not spec.on_request_only:
-            choices.append(
-                ProbeChoice(spec, own.interval_s or spec.interval_s, own.max_age_s or spec.max_age_s)
-            )
+            interval_s = own.interval_s or spec.interval_s
+            max_age_s = own.max_age_s or spec.max_age_s
+            choices.append(ProbeChoice(spec, interval_s, max_age_s, configured=own.interval_s is not None))
     return choices
 
 

@@ -30,7 +30,7 @@ from toposcope.http_requests import Requests
 from toposcope.judge import Judge
 from toposcope.measure import runner
 from toposcope.measure.loop import MeasuringLoop
-from toposcope.measure.plan import ProbeChoice, plan
+from toposcope.measure.plan import ProbeChoice, more_often, plan
 from toposcope.measure.validity import WINDOW_VISITS_MAX
 from toposcope.page.handlers import Page
 from toposcope.results import Identity, Result, Visit
@@ -137,7 +137,7 @@ class Service:
             interpreters=self._interpreters,
             seed=int(self._view.fingerprint, 16),
         )
-        self._loop.set_tasks(tasks)
+        self._loop.set_tasks(more_often(tasks, self._settings.probes.budget_ratio))
 
     async def _record(self, identity: Identity, measure: str, visit: Visit) -> None:
         await self._in_worker(lambda: self._store.record(self._view.fingerprint, identity, measure, visit))

@@ -23,7 +23,7 @@ SPEC: Final = ProbeSpec(
     variants={"model": ("thread", "process"), "home": ("first", "second")},
     symmetric=True,
     two_ended=True,
-    interval_s=300.0,
+    interval_s=600.0,
     visit_ms=2.0,
     deadline_ms=1000.0,
 )

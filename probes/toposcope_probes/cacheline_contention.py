@@ -38,7 +38,7 @@ SPEC: Final = ProbeSpec(
     arguments={"max_ms": "100"},
     symmetric=True,
     two_ended=True,
-    interval_s=1800.0,
+    interval_s=3600.0,
     visit_ms=2.5,
     deadline_ms=1000.0,
 )

@@ -29,7 +29,7 @@ SPEC: Final = ProbeSpec(
     },
     symmetric=True,
     two_ended=True,
-    interval_s=3600.0,
+    interval_s=14_400.0,
     visit_ms=20.0,
     deadline_ms=2000.0,
 )

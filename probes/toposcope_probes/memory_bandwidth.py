@@ -32,7 +32,7 @@ SPEC: Final = ProbeSpec(
     ),
     variants={"operation": ("read", "write", "copy", "triad")},
     two_ended=True,
-    interval_s=7200.0,
+    interval_s=86_400.0,
     visit_ms=120.0,
     deadline_ms=10_000.0,
     saturates=True,

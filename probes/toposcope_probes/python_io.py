@@ -22,7 +22,7 @@ SPEC: Final = ProbeSpec(
         "connections": ("10", "100", "1000", "5000"),
     },
     program=Program.RUNTIME,
-    interval_s=86_400.0,
+    interval_s=604_800.0,
     max_age_s=7 * 86_400.0,
     visit_ms=4000.0,
     deadline_ms=60_000.0,

@@ -25,7 +25,7 @@ SPEC: Final = ProbeSpec(
     ),
     variants={"model": ("thread", "process")},
     two_ended=True,
-    interval_s=21_600.0,
+    interval_s=86_400.0,
     visit_ms=70.0,
     deadline_ms=5000.0,
     saturates=True,

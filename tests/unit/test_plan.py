@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from toposcope.measure.core_sets import compact_order, core_sets, spread_order
@@ -11,6 +13,7 @@ from toposcope.measure.plan import (
     Task,
     all_pairs,
     arguments,
+    more_often,
     plan,
 )  # fmt: skip
 from toposcope.topology.model import Cache, Distances, Machine, Node
@@ -126,6 +129,20 @@ def test_memory_is_measured_from_its_own_node_and_from_the_other_package() -> No
     found = {(task.identity.target.node, task.identity.target.core_set) for task in tasks}
     assert found == {(node, name) for node in (0, 1)
                      for name in ("compact:1", "compact:2", "compact:4", "compact:8", "remote:8")}  # fmt: skip
+
+
+def test_a_small_machine_looks_more_often_for_the_same_budget_and_a_large_one_does_not() -> None:
+    flat = Machine(is_this_system=True, online_cpus=(0, 1), packages=((0, 1),), cores=((0,), (1,)))
+    small = more_often(_plan(flat, _choice(TargetKind.PAIR)), 0.01)
+    assert {task.choice.interval_s for task in small} == {30.0}
+    large = _plan(two_packages(), _choice(TargetKind.PAIR))
+    assert more_often(large, 0.00001) == large
+
+
+def test_an_interval_that_a_person_set_is_kept() -> None:
+    flat = Machine(is_this_system=True, online_cpus=(0, 1), packages=((0, 1),), cores=((0,), (1,)))
+    choice = replace(_choice(TargetKind.PAIR), configured=True)
+    assert {task.choice.interval_s for task in more_often(_plan(flat, choice), 0.01)} == {300.0}
 
 
 def test_arguments_name_the_target_and_the_variant() -> None:

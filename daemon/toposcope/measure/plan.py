@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import random
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from toposcope.measure.core_sets import compact_order, core_sets
@@ -24,15 +24,23 @@ MATRIX_PROBE: Final = "cacheline_cas"
 # Beyond this many CPUs representatives and random pairs are drawn from a sample of the pairs.
 _ALL_PAIRS_CPUS_MAX: Final = 128
 _CORE_SET_CPUS_MAX: Final = 64
+# A plan that wants less than this share of the budget may look more often, at most ten times.
+_BUDGET_SHARE_WANTED: Final = 0.5
+_INTERVAL_FACTOR_MIN: Final = 0.1
+_SCALED_VISIT_MS_MAX: Final = 50.0
 
 
 @dataclass(frozen=True, slots=True)
 class ProbeChoice:
-    """A probe that is to be measured, with its times (seconds) as configured."""
+    """A probe that is to be measured, with its times (seconds).
+
+    `configured` where a person set the interval: then it is kept as it is.
+    """
 
     spec: ProbeSpec
     interval_s: float
     max_age_s: float
+    configured: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +75,33 @@ def plan(
                 for variant in variants(machine, choice.spec)
             ]
     return tuple(sorted(tasks, key=lambda task: task.tier))
+
+
+def more_often(tasks: Sequence[Task], budget_ratio: float) -> tuple[Task, ...]:
+    """The same tasks with shorter intervals where the plan leaves most of the budget unused.
+
+    The specs' intervals let a large machine keep within its budget; a small one can look more often for
+    the same money, up to ten times. Costs are the specs' estimates; what is really spent is bounded by
+    the budget anyway. Long visits (seconds of Python) keep their interval.
+    """
+    planned = sum(_cpu_ratio(task) for task in tasks)
+    factor = max(_INTERVAL_FACTOR_MIN, planned / (_BUDGET_SHARE_WANTED * budget_ratio)) if tasks else 1.0
+    if factor >= 1:
+        return tuple(tasks)
+    return tuple(_with_interval(task, factor) for task in tasks)
+
+
+def _cpu_ratio(task: Task) -> float:
+    """CPU seconds a second, by the spec: every CPU of the target for the time of a visit."""
+    cpus = max(1, len(task.identity.target.cpus))
+    return cpus * task.spec.visit_ms / 1000 / task.choice.interval_s
+
+
+def _with_interval(task: Task, factor: float) -> Task:
+    choice = task.choice
+    if choice.configured or task.spec.visit_ms > _SCALED_VISIT_MS_MAX:
+        return task
+    return replace(task, choice=replace(choice, interval_s=choice.interval_s * factor))
 
 
 def all_pairs(machine: Machine, choice: ProbeChoice, cpus: Iterable[int]) -> tuple[Task, ...]:
