@@ -5,6 +5,9 @@ from __future__ import annotations
 import base64
 import http.server
 import json
+import shutil
+import ssl
+import subprocess
 import threading
 from typing import ClassVar
 
@@ -213,3 +216,54 @@ def test_the_command_needs_a_server():
     answer = CliRunner().invoke(root, ["fleet", "outliers"])
     assert answer.exit_code == 2
     assert "--prometheus" in answer.output
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory):
+    """(certificate, key) of 127.0.0.1, signed by itself."""
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl is not installed")
+    directory = tmp_path_factory.mktemp("tls")
+    files = directory / "cert.pem", directory / "key.pem"
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=toposcope test",
+               "-addext", "subjectAltName=IP:127.0.0.1", "-out", str(files[0]), "-keyout", str(files[1])]  # fmt: skip
+    subprocess.run(command, check=True, capture_output=True)
+    return files
+
+
+class _QuietServer(http.server.HTTPServer):
+    def handle_error(self, request, client_address):
+        """A client that distrusts us ends the handshake; that is what is tested."""
+
+
+@pytest.fixture
+def guarded_server(certificate):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*certificate)
+    context.load_verify_locations(certificate[0])
+    context.verify_mode = ssl.CERT_REQUIRED
+    running = _QuietServer(("127.0.0.1", 0), _Handler)
+    running.socket = context.wrap_socket(running.socket, server_side=True)
+    thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield f"https://127.0.0.1:{running.server_port}"
+    running.shutdown()
+    thread.join()
+    running.server_close()
+
+
+def test_tls_with_our_authority_and_a_client_certificate(guarded_server, certificate):
+    answering(200, EMPTY)
+    cert, key = certificate
+    with_client = {"client_certificate_file": cert, "client_key_file": key}
+    assert Client(Access(guarded_server, ca_file=cert, **with_client)).query("up") == []
+    assert Client(Access(guarded_server, skip_verification=True, **with_client)).query("up") == []
+
+
+@pytest.mark.parametrize("missing", ["ca_file", "client_certificate_file"])
+def test_tls_is_refused_where_one_side_is_not_trusted(guarded_server, certificate, missing):
+    cert, key = certificate
+    access = {"ca_file": cert, "client_certificate_file": cert, "client_key_file": key}
+    access[missing] = None
+    with pytest.raises(DaemonError, match="can't be reached"):
+        Client(Access(guarded_server, **access, timeout_s=5)).query("up")
