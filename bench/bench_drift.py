@@ -1,6 +1,7 @@
 """Detection and false alarms of `measure/drift.py`, on simulated series; deterministic, numpy for the noise.
 
-    bench_drift.py false [--host-days 30000] [--groups 10]   false events a host-year, worst admitted noise
+    bench_drift.py false [--host-days 30000] [--groups 10] [--seed 0]
+                                                              false events a host-year, worst admitted noise
     bench_drift.py steps                                      share of steps found within n visits, by size
     bench_drift.py traps                                      ramps, spikes, moving vCPUs, heavier noise
 """
@@ -36,11 +37,11 @@ def visits(values: np.ndarray) -> list[Visit]:
     return [Visit(3600.0 * index, value, 0.02) for index, value in enumerate((40 * np.exp(values)).tolist())]
 
 
-def false(host_days: int, groups: int) -> None:
+def false(host_days: int, groups: int, seed: int) -> None:
     hosts = -(-host_days // DAYS)
     for spread in (0.04, 0.02):
         for autocorrelation in (0.5, 0.0):
-            rng = np.random.default_rng([int(spread * 1000), int(autocorrelation * 100)])
+            rng = np.random.default_rng([seed, int(spread * 1000), int(autocorrelation * 100)])
             events = noisy = 0
             for _ in range(hosts * groups):
                 found = detect(visits(noise(rng, DAYS * VISITS_A_DAY, spread, autocorrelation)))
@@ -112,9 +113,10 @@ def main() -> None:
     parser.add_argument("mode", choices=("false", "steps", "traps"))
     parser.add_argument("--host-days", type=int, default=30_000)
     parser.add_argument("--groups", type=int, default=10)
+    parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     if args.mode == "false":
-        false(args.host_days, args.groups)
+        false(args.host_days, args.groups, args.seed)
     elif args.mode == "steps":
         steps()
     else:

@@ -1,6 +1,7 @@
 """How often `infer` is right, how well it knows that, how long it takes.
 
-    bench_infer.py errors [--machines 2000] [--first 0]   error rate and calibration on generated machines
+    bench_infer.py errors [--machines 2000] [--first 0] [--large]
+                                                           error rate and calibration on generated machines
     bench_infer.py fit DIR [--machines 2500]               the coefficients of `certainty`: generated machines
                                                            that `errors` never sees, and the published ones
     bench_infer.py splits DIR [--splits 10]                published machines: fit on a half, score the other
@@ -48,12 +49,12 @@ Want = dict[str, dict[str, list[list[int]]]]
 Copy = tuple[Matrix, Want]
 
 
-def errors(machines: int, first: int) -> None:
+def errors(machines: int, first: int, large: bool) -> None:
     wrong: Counter[str] = Counter()
     seen: Counter[str] = Counter()
     bins: dict[int, list[bool]] = {}
     for seed in range(first, first + machines):
-        machine = sample(seed)
+        machine = sample(seed, large=large)
         inference = infer(machine.matrix)
         found = faults(inference, machine)
         for group in (machine.shape.family, _size(machine)):
@@ -116,7 +117,7 @@ def fit_logistic(rows: Features) -> tuple[float, float, float]:
 def _generated_features(machines: int) -> Features:
     rows: Features = []
     for seed in range(FIRST_FIT_SEED, FIRST_FIT_SEED + machines):
-        machine = sample(seed, large=False)
+        machine = sample(seed)
         rows += features(machine.matrix, [*machine.required.values(), *machine.optional.values()])
     return rows
 
@@ -131,7 +132,7 @@ def fit(folder: Path, machines: int) -> None:
 
 
 def splits(folder: Path, number: int) -> None:
-    """Coefficients from generated machines and one half of the published ones; exactness on the other half."""
+    """Coefficients from generated machines and half of the published ones; exactness on the other half."""
     scorer, copies = _published(folder)
     names = sorted(copies)
     generated = _generated_features(SPLIT_MACHINES)
@@ -225,12 +226,13 @@ def main() -> None:
                                   ("splits", "--splits", 10)):  # fmt: skip
         modes.add_parser(mode).add_argument(option, type=int, default=default)
     modes.choices["errors"].add_argument("--first", type=int, default=0)
+    modes.choices["errors"].add_argument("--large", action="store_true", help="129 to 1,024 CPUs")
     for mode in ("fit", "splits"):
         modes.choices[mode].add_argument("folder", type=Path)
     modes.add_parser("speed")
     args = parser.parse_args()
     if args.mode == "errors":
-        errors(args.machines, args.first)
+        errors(args.machines, args.first, args.large)
     elif args.mode == "fit":
         fit(args.folder, args.machines)
     elif args.mode == "splits":

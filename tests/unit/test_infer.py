@@ -88,7 +88,7 @@ def test_published_matrices_show_what_is_required_and_nothing_else() -> None:
 
 def test_nearly_all_generated_machines_are_told_right() -> None:
     """docs/infer.md gives the rate over 2,000; here the bound is what 200 can tell."""
-    machines = [sample(seed, large=False) for seed in range(50_000, 50_200)]
+    machines = [sample(seed) for seed in range(50_000, 50_200)]
     wrong = [machine.name for machine in machines if faults(infer(machine.matrix), machine)]
     assert len(wrong) <= 10, wrong
 

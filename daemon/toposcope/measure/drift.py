@@ -24,11 +24,11 @@ State = Literal["learning", "stable", "noisy"]
 # A visit whose own batches vary by more is not believed; visits that differ by more make the series noisy.
 # The second limit leaves room for the error of an estimate from a week of visits.
 MAX_VARIATION_RATIO: Final = 0.04
-MAX_SPREAD_RATIO: Final = 0.052
+MAX_SPREAD_RATIO: Final = 0.047
 # Visits differ at least by that, whatever a lucky week says.
 MIN_SPREAD_RATIO: Final = 0.01
-# A baseline begins to count after a day of hourly visits and is complete after a week.
-MIN_BASELINE_VISITS: Final = 24
+# A baseline begins to count after three days of hourly visits and is complete after a week.
+MIN_BASELINE_VISITS: Final = 72
 BASELINE_VISITS: Final = 168
 LEARN_EVERY: Final = 6  # divides both; medians are not sought anew for each visit
 # Visits this many spreads off that are no change are strays; more of them in a week are modes, not spikes.
@@ -45,6 +45,7 @@ CORRELATED: Final = 3.0
 # Smaller changes are of no use to anybody, however certain they are.
 MIN_CHANGE_RATIO: Final = 0.08
 _MAD_TO_DEVIATION: Final = 1.4826
+_KEPT_SPREADS: Final = 3.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +143,7 @@ class Detector:
         before = self._centre
         self._centre = statistics.median(self._learned)
         deviations = [abs(each - self._centre) for each in self._learned]
-        spread = _MAD_TO_DEVIATION * statistics.median(deviations)
+        spread = _spread_without_strays(deviations)
         self._spread = max(spread, MIN_SPREAD_RATIO)
         moved = before - self._centre
         self._recent = deque(((time_s, above + moved) for time_s, above in self._recent), LONG_VISITS)
@@ -189,6 +190,15 @@ class Detector:
             ratio=math.exp(change),
             ratio_low=math.exp(change - error),
             ratio_high=math.exp(change + error),
-            evidence=f"{len(visits)} visits in a row on one side of a baseline of {len(self._learned)} visits "
-            f"that differ by {self._spread:.1%}; {abs(score):.1f} deviations, {limit:.1f} are asked for",
+            evidence=f"{len(visits)} visits in a row on one side of a baseline of {len(self._learned)} that "
+            f"differ by {self._spread:.1%}; {abs(score):.1f} deviations, {limit:.1f} are asked for",
         )
+
+
+def _spread_without_strays(deviations: Sequence[float]) -> float:
+    """The standard deviation of what the median absolute deviation does not call a stray.
+
+    The median alone would do, but from a week of visits it is known half as well.
+    """
+    limit = _KEPT_SPREADS * max(_MAD_TO_DEVIATION * statistics.median(deviations), MIN_SPREAD_RATIO)
+    return math.sqrt(statistics.fmean(each * each for each in deviations if each <= limit))
