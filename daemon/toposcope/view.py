@@ -162,7 +162,8 @@ class View:
         return groups.domain_pairs_of(self.machine, self._current_results())
 
     def _current_results(self) -> list[Result]:
-        return [result for result in self._results.values() if not self.stale_reason(result)]
+        online = set(self.machine.online_cpus)
+        return [result for result in self._results.values() if online.issuperset(result.identity.target.cpus)]
 
     @functools.cached_property
     def _summary(self) -> replay.Summary:
