@@ -47,6 +47,7 @@ class ReplayService:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
+        self.view.groups()  # computed once, here, so that the first scrape of a large machine need not wait
         routes = [*Requests(self.view, self, SystemClock()).routes(), *Page(self.view, self).routes()]
         app = http.make_app(self.view, self, serving.allowed_hosts(self._settings.web), routes)
         with contextlib.closing(serving.open_listener(self._settings.web.listen_address)) as listener:

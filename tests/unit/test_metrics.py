@@ -16,6 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 
 import toposcope_probes
 from generators import replays
+from toposcope.clock import ManualClock
 from toposcope.groups import Group, GroupKey
 from toposcope.judgements import ClaimStanding, Judgements
 from toposcope.metrics import Rendered, catalogue, document
@@ -225,12 +226,24 @@ def test_events_are_counted_and_their_kinds_limited():
 
 
 def test_bytes_are_kept_until_the_view_changes():
-    view = live()
-    rendered = Rendered(view)
+    view, clock = live(), ManualClock(monotonic_s=0.0)
+    rendered = Rendered(view, clock.monotonic_s)
     first = rendered.get(as_openmetrics=False, gzipped=True)
+    clock.advance(60)
     assert rendered.get(as_openmetrics=False, gzipped=True) is first
     view.count_event("drift")
     assert rendered.get(as_openmetrics=False, gzipped=True) != first
+
+
+def test_a_view_that_keeps_changing_is_rendered_a_few_times_a_second():
+    view, clock = live(), ManualClock()
+    rendered = Rendered(view, clock.monotonic_s)
+    seen = set()
+    for _ in range(100):
+        view.count_event("drift")
+        seen.add(rendered.get(as_openmetrics=False, gzipped=False))
+        clock.advance(0.01)
+    assert 2 <= len(seen) <= 5
 
 
 def test_an_undeclared_label_is_a_mistake():

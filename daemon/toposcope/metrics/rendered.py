@@ -8,7 +8,8 @@ format" in Prometheus' documentation; OpenMetrics 1.0, section "Text format".
 from __future__ import annotations
 
 import gzip
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from toposcope.metrics.collect import collect
@@ -19,20 +20,28 @@ OPENMETRICS_CONTENT_TYPE: Final = "application/openmetrics-text; version=1.0.0; 
 TEXT_CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
 
-class Rendered:
-    """The metrics as bytes, in each form once, until the view's version changes."""
+# However many clients ask: a view that changes at every visit is rendered at most this often.
+_INTERVAL_S: Final = 0.25
 
-    def __init__(self, view: View) -> None:
+
+class Rendered:
+    """The metrics as bytes, in each form once, until the view's version changes (and a moment has passed)."""
+
+    def __init__(self, view: View, monotonic_s: Callable[[], float] = time.monotonic) -> None:
         self._view = view
+        self._monotonic_s = monotonic_s
         self._version = -1
+        self._rendered_s = -_INTERVAL_S
         self._families: list[Lines] = []
         self._bytes: dict[tuple[bool, bool], bytes] = {}
 
     def get(self, *, as_openmetrics: bool, gzipped: bool) -> bytes:
         """The metrics in the text format of Prometheus or of OpenMetrics, gzipped or not."""
-        if self._version != self._view.version:
+        now_s = self._monotonic_s()
+        if self._version != self._view.version and now_s - self._rendered_s >= _INTERVAL_S:
             self._families = collect(self._view).families()
             self._version = self._view.version
+            self._rendered_s = now_s
             self._bytes.clear()
         key = (as_openmetrics, gzipped)
         if key not in self._bytes:
