@@ -19,6 +19,7 @@ from toposcope.render.matrix_svg import matrix_svg
 from toposcope.render.matrix_text import print_matrix
 from toposcope.render.order import topology_order
 from toposcope.render.scale import COLOURS, LIGHT_TEXT_STEPS, scale_of
+from toposcope.render.topology_svg import topology_svg
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -176,3 +177,12 @@ def test_document_keeps_both_directions_where_they_differ() -> None:
     document = heatmap_document(matrix_of_pairs((0, 1), {(0, 1): 20.0, (1, 0): 30.0}), two_cpus())
     assert not document["symmetric"]
     assert document["cells"] == [None, 20.0, 30.0, None]
+
+
+def test_advice_is_marked_on_the_topology() -> None:
+    drawn = topology_svg(two_sockets(), {"advised": (3, 17), "busy": (17,)})
+    root = ET.fromstring(drawn)
+    marked = {cell.get("data-cpu"): cell.get("class", "").split() for cell in root.iter(f"{SVG}rect")
+              if "advised" in cell.get("class", "")}  # fmt: skip
+    assert marked == {"3": ["cpu", "advised"], "17": ["cpu", "advised", "busy"]}
+    assert "CPU 17, advised, busy" in [title.text for title in root.iter(f"{SVG}title")]

@@ -21,6 +21,7 @@ from toposcope.cli import _evidence, _source
 from toposcope.cli._output import format_option, print_json
 from toposcope.errors import UsageError
 from toposcope.matrix import read_matrix
+from toposcope.render.topology_svg import topology_svg
 from toposcope.topology.cpulist import format_cpulist, parse_cpulist
 from toposcope.topology.load import load_machine
 from toposcope.units import format_ns
@@ -37,7 +38,7 @@ def _choice(name: str, choices: object, default: str, text: str) -> Callable[[_C
 
 
 @click.command("recommend", context_settings={"ignore_unknown_options": False})
-@format_option()
+@format_option("svg")
 @click.option("--workers", type=int, required=True, metavar="N", help="How many workers there are.")
 @click.option("--exact", is_flag=True, help="Just N workers, a CPU each, the best set found.")
 @_choice("--sharing", requests.Sharing, "shared", "What the workers have in common.")
@@ -96,6 +97,8 @@ def command(
         )
     elif output_format == "json":
         print_json(to_document(answer))
+    elif output_format == "svg":
+        click.echo(topology_svg(evidence.machine, {"advised": answer.placements[0].cpus}), nl=False)
     else:
         click.echo(text(answer))
 
