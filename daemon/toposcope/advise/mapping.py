@@ -23,6 +23,7 @@ WORK_CELLS: Final = 1_200_000  # about 50 ms on a 3 GHz core
 _PASS_CELLS: Final = 40  # what a pass over a row costs beside its cells
 _STARTS_SHARE: Final = 0.4
 _PATIENCE: Final = 8  # replacements without any gain, for each CPU: small machines are soon done
+_LARGE_CPUS: Final = 256  # beyond, the work is cut in proportion
 _INFINITE: Final = float("inf")
 _GAIN_FLOOR: Final = 1e-9
 
@@ -61,7 +62,8 @@ class _Search:
             members.setdefault(group, []).append(cpu)
         self.mates = [members[group] for group in groups]
         self.talks = _neighbours(workers, edges)
-        self.work_cells = work_cells
+        # Reading a large matrix takes its share of the time, too.
+        self.work_cells = work_cells * _LARGE_CPUS // max(_LARGE_CPUS, len(rows))
         self.random = random.Random(workers)
         self.best: list[int] = []
         self.best_cost = _INFINITE

@@ -24,6 +24,7 @@ _PASS_CELLS: Final = 40
 _STARTS_SHARE: Final = 0.6  # of the work goes into different starts, the rest into regrowing the best
 _SEEDS_MAX: Final = 192
 _PATIENCE: Final = 4  # regrowths without any gain, for each CPU: small machines are soon done
+_LARGE_CPUS: Final = 256  # beyond, the work is cut in proportion
 _INFINITE: Final = float("inf")
 _GAIN_FLOOR_NS: Final = 1e-9  # smaller gains are rounding, and would let the search run in circles
 
@@ -59,7 +60,8 @@ class _Search:
         for cpu, group in enumerate(groups):
             members.setdefault(group, []).append(cpu)
         self.mates = [members[group] for group in groups]  # of each position, itself included
-        self.work_cells = work_cells
+        # Reading a large matrix takes its share of the time, too.
+        self.work_cells = work_cells * _LARGE_CPUS // max(_LARGE_CPUS, len(rows))
         self.random = random.Random(count)
         self.best: list[int] = []
         self.best_cost = _INFINITE
