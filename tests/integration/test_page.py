@@ -160,19 +160,23 @@ def test_live_update_arrives_and_keeps_what_is_open(browser: Any) -> None:
         assert "No latency between CPUs has been measured yet" in page.tab.inner_text("#hm-empty")
         assert "none yet" in page.tab.inner_text("#summary")
         view.add(PAIR, "latency_ns", visit(time.time(), 42.0))
+        view.set_status(view.status | {"busy_cpus": [1]})
         server.sources.event_list.append({"id": 1, "time_s": time.time(), "kind": "config_reloaded"})
         page.tab.wait_for_selector("#summary .verdict.ok", timeout=15_000)
         page.tab.wait_for_selector("#heatmap:not([hidden])", timeout=15_000)
         assert "config reloaded" in page.tab.inner_text("#events")
+        assert page.tab.get_attribute("#topology rect.busy", "data-cpu") == "1"
         assert_calm(page)
 
 
 def test_unreachable_daemon_is_said_and_forgotten(browser: Any) -> None:
     with PageServer(live_view()) as server, OpenPage(browser, server.url) as page:
         page.context.set_offline(True)
+        page.tab.evaluate("void poll()")
         page.tab.wait_for_selector("#banner:not([hidden])", timeout=15_000)
         assert "does not answer since" in page.tab.inner_text("#banner")
         page.context.set_offline(False)
+        page.tab.evaluate("void poll()")
         page.tab.wait_for_selector("#banner", state="hidden", timeout=15_000)
 
 
@@ -180,6 +184,8 @@ def test_a_changed_machine_reloads_the_page(browser: Any) -> None:
     view = live_view()
     with PageServer(view) as server, OpenPage(browser, server.url) as page:
         view.set_machine(two_cpus(online_cpus=(0, 1, 2), packages=((0, 1, 2),), cores=None), "other")
+        page.tab.wait_for_timeout(2100)
+        page.tab.evaluate("void poll()")
         page.tab.wait_for_selector("#topology rect[data-cpu='2']", timeout=15_000)
 
 
