@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 
 import pytest
@@ -112,3 +113,21 @@ def test_a_request_is_ranked_by_what_sharing_costs(server):
 def test_select_narrows_the_hosts(server):
     found = fleet(server, "rank", "--workers", "2", "--select", 'instance=~"host00[0-4]"')["hosts"]
     assert {each["instance"] for each in found} == {f"host{number:03}" for number in range(5)}
+
+
+@pytest.mark.parametrize(("arguments", "expected"), [
+    (("outliers",), r"host013 +cross_package +\d+ ns +\d+ ns \(10\) +1\.3\d×  Model 3"),
+    (("host", "host042"), r"host042 +package "),
+    (("changes", "--since", "7d"), r"the server knows nothing of that time"),
+    (("rank", "--workers", "4", "--select", 'instance="host001"'), r"host001 +\S+ ns +\S+ +[\d,-]+ +Model 1"),
+])  # fmt: skip
+def test_answers_for_people(server, arguments, expected):
+    answer = CliRunner().invoke(root, ["fleet", *arguments, "--prometheus", server.url])
+    assert answer.exit_code == 0, answer.output
+    assert re.search(expected, answer.output), answer.output
+
+
+def test_an_unknown_host_is_an_error(server):
+    answer = CliRunner().invoke(root, ["fleet", "host", "nobody", "--prometheus", server.url])
+    assert answer.exit_code != 0
+    assert "no such host" in str(answer.exception)
