@@ -11,14 +11,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from page_server import PAIR, live_view, matrix_like, moving_visits, two_sockets
+from page_server import PAIR, live_view, matrix_like, moving_visits, two_sockets, visit
 from toposcope.page import content
 from toposcope.page.history import POINTS_MAX, mode_lines, points_of
 from toposcope.page.measured import measured_topology
 from toposcope.page.report import report_html, report_svg
 from toposcope.render.bars_svg import Axis, Bar, bars_svg
 from toposcope.render.history_svg import Line, Point, history_svg
-from toposcope.results import Visit
+from toposcope.results import Identity, Target, Visit
+from toposcope.view import View
 
 HOSTILE = "</style><script>alert(1)</script>\"'&"
 
@@ -137,3 +138,24 @@ def test_report_without_a_tested_claim_says_how_to_test() -> None:
 def test_report_as_a_picture(claims: list[dict[str, Any]]) -> None:
     words = "".join(ET.fromstring(report_svg(claims, source="store", mode="live")).itertext())
     assert all(each["claim"].replace("_", " ") in words for each in claims)
+
+
+def test_bytes_have_round_ticks_in_their_own_units() -> None:
+    points = [Point(60.0 * index, 3.3e9, 3.2e9, 3.4e9) for index in range(5)]
+    words = list(ET.fromstring(history_svg(points, "x", "bandwidth_bytes_per_s")).itertext())
+    assert {"0 B/s", "1 GiB/s", "2 GiB/s", "3 GiB/s"} <= set(words)
+
+
+def test_memory_is_shown_by_node_of_cpu_and_memory() -> None:
+    view = View(two_sockets(), "x")
+    for cpu in (0, 8):
+        for node in (0, 1):
+            identity = Identity("memory_latency", Target((cpu,), node=node), {"pages": "huge"})
+            value = 90.0 if (cpu == 8) == (node == 1) else 140.0
+            view.add(identity, "latency_ns", visit(0.0, value))
+    (table,) = content.node_tables(view.groups())
+    assert table.caption == "memory latency pages huge, latency"
+    assert list(table.nodes) == [0, 1]
+    texts = [[cell.text for cell in cells if cell] for _, cells in table.rows]
+    assert texts == [["90 ns", "140 ns"], ["140 ns", "90 ns"]]
+    assert table.rows[0][1][0].fill != table.rows[0][1][1].fill

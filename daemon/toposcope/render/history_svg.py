@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from toposcope.render import svg
-from toposcope.units import format_value
+from toposcope.units import format_value, split_unit
 
 _LEFT: Final = 74
 _TOP: Final = 44
@@ -104,10 +104,17 @@ class _Plot:
             ticks = [digit * 10.0**exponent for exponent in exponents for digit in (1, 2, 5)]
             return [tick for tick in ticks if self._low <= math.log10(tick) <= self._high]
         raw = (self._high - self._low) / 4
-        magnitude = 10.0 ** math.floor(math.log10(raw))
+        magnitude = self._magnitude(raw)
         step = next(factor * magnitude for factor in (1, 2, 5, 10) if factor * magnitude >= raw)
         first = math.ceil(self._low / step)
         return [index * step for index in range(first, first + 10) if index * step <= self._high]
+
+    def _magnitude(self, raw: float) -> float:
+        """The largest power of ten that is not above `raw`, counted in KiB, MiB … where these are shown."""
+        unit = 1.0
+        if split_unit(self._measure)[1] in ("bytes", "bytes_per_s") and self._high >= 1024:
+            unit = 1024.0 ** math.floor(math.log(self._high, 1024))
+        return unit * 10.0 ** math.floor(math.log10(raw / unit))
 
     def times(self) -> Iterator[str]:
         """The time axis: at most seven ticks at whole minutes, hours or days."""
