@@ -11,7 +11,7 @@ from toposcope.groups import DOMAIN_LEVELS, DomainPair, Group, domains_of_cpus
 from toposcope.judgements import AGREEMENT_STATES, CLAIM_VERDICTS, Judgements
 from toposcope.measure.plan import MATRIX_PROBE
 from toposcope.metrics import catalogue
-from toposcope.metrics.family import Family, Limit, Samples, label_text
+from toposcope.metrics.family import Family, Limit, Samples
 from toposcope.metrics.work import add_work
 from toposcope.results import VERDICTS, Estimate
 from toposcope.topology.model import Machine, Partition
@@ -98,11 +98,9 @@ def _add_results(samples: Samples, groups: Iterable[Group], limit: Limit) -> Non
             if values and limit.take(len(values) * len(catalogue.STATS)):
                 family = catalogue.result_family(spec, measure)
                 _add_values(samples, family, labels, measure.name, values, catalogue.STATS)
-        shared = label_text(catalogue.VERDICT, labels)
         for verdict in VERDICTS:
-            text = f'{shared},verdict="{verdict}"'
-            samples.add_text(catalogue.VERDICT, float(group.verdict == verdict), text)
-        samples.add_text(catalogue.TARGETS, group.results, shared)
+            samples.add(catalogue.VERDICT, float(group.verdict == verdict), **labels, verdict=verdict)
+        samples.add(catalogue.TARGETS, group.results, **labels)
         if group.last_success_time_s is not None:
             samples.add(catalogue.SUCCESS, group.last_success_time_s, **labels)
         for index, mode in enumerate(group.modes):
@@ -125,11 +123,9 @@ def _add_values(
     stats: Iterable[str],
 ) -> None:
     factor = units.to_base(measure, 1.0)
-    shared = label_text(family, labels)
     for mode, estimate in enumerate(values):
         for stat in stats:
-            text = f'{shared},mode="{mode}",stat="{stat}"'
-            samples.add_text(family, factor * getattr(estimate, stat), text)
+            samples.add(family, factor * getattr(estimate, stat), **labels, mode=mode, stat=stat)
 
 
 def _probe_labels(group: Group) -> dict[str, object]:
