@@ -49,7 +49,9 @@ def _short(value: float | None) -> float | None:
     """Three digits; a whole number without a point, which saves two characters a cell."""
     if value is None:
         return None
-    return round(value) if abs(value) >= 100 else float(f"{value:.3g}")
+    if value >= 100:
+        return round(value)
+    return round(value, 1 if value >= 10 else 2)
 
 
 def _levels(machine: Machine, cpus: Sequence[int]) -> list[dict[str, Any]]:
