@@ -110,7 +110,7 @@ def test_matrix_of_pairs() -> None:
     assert matrix_of_pairs((3, 5), {(3, 5): 2.0, (3, 3): 1.0}).cells == ((None, 2.0), (None, None))
 
 
-@given(st.text(alphabet=st.sampled_from("cpu0123456789,.\n\r -+einfax\"_"), max_size=200))
+@given(st.text(alphabet=st.sampled_from('cpu0123456789,.\n\r -+einfax"_'), max_size=200))
 def test_any_text_is_a_matrix_or_a_matrix_error(text: str) -> None:
     with contextlib.suppress(MatrixError):
         matrix = parse(text)
@@ -119,6 +119,6 @@ def test_any_text_is_a_matrix_or_a_matrix_error(text: str) -> None:
 
 @given(st.data(), st.sets(st.integers(0, 9999), min_size=1, max_size=8).map(sorted))
 def test_what_is_written_is_read_again(data: st.DataObject, cpus: list[int]) -> None:
-    value = st.none() | st.integers(-10**6, 10**8).map(lambda cents: cents / 100)
+    value = st.none() | st.integers(-(10**6), 10**8).map(lambda cents: cents / 100)
     cells = tuple(tuple(None if a == b else data.draw(value) for b in cpus) for a in cpus)
     assert parse(format_csv(Matrix(tuple(cpus), cells))).cells == cells
