@@ -17,7 +17,8 @@ from toposcope.advise.communication import parse_communication
 from toposcope.advise.matrix_only import machine_of
 from toposcope.advise.request import Edge
 from toposcope.advise.siblings import siblings
-from toposcope.cli.recommend import command, parse_size
+from toposcope.cli._request import parse_size
+from toposcope.cli.recommend import command
 from toposcope.errors import UsageError
 from toposcope.matrix import read_matrix
 from toposcope.topology.document import to_document

@@ -2,57 +2,32 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final, TypeVar, get_args
+from typing import Any, Final
 
 import click
 
-from toposcope.advise import request as requests
 from toposcope.advise.answer import Placement, Recommendation, to_document
-from toposcope.advise.communication import MAX_TEXT_BYTES, parse_communication
 from toposcope.advise.facts import Evidence
 from toposcope.advise.launchers import LAUNCHERS, command_for
 from toposcope.advise.matrix_only import machine_of
 from toposcope.advise.recommend import recommend
-from toposcope.advise.request import Request
 from toposcope.cli import _evidence, _source
 from toposcope.cli._output import format_option, print_json
+from toposcope.cli._request import request_of, request_options
 from toposcope.errors import UsageError
 from toposcope.matrix import read_matrix
 from toposcope.render.topology_svg import topology_svg
-from toposcope.topology.cpulist import format_cpulist, parse_cpulist
+from toposcope.topology.cpulist import format_cpulist
 from toposcope.topology.load import load_machine
 from toposcope.units import format_ns
 
-_SIZES: Final = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
-_Command = TypeVar("_Command", bound=Callable[..., Any])
 _PLACEHOLDER: Final = ("COMMAND",)
-
-
-def _choice(name: str, choices: object, default: str, text: str) -> Callable[[_Command], _Command]:
-    return click.option(
-        name, type=click.Choice(get_args(choices)), default=default, show_default=True, help=text
-    )
 
 
 @click.command("recommend", context_settings={"ignore_unknown_options": False})
 @format_option("svg")
-@click.option("--workers", type=int, required=True, metavar="N", help="How many workers there are.")
-@click.option("--exact", is_flag=True, help="Just N workers, a CPU each, the best set found.")
-@_choice("--sharing", requests.Sharing, "shared", "What the workers have in common.")
-@_choice("--bound", requests.Bound, "cpu", "What they mostly wait for.")
-@_choice("--runtime", requests.Runtime, "native", "What runs them.")
-@_choice("--smt", requests.Smt, "auto", "Whether two workers may share a core.")
-@_choice("--objective", requests.Objective, "throughput", "What matters more.")
-@click.option("--exclusive", is_flag=True, help="Leave out CPUs that are busy now.")
-@click.option("--memory-per-worker", metavar="SIZE", help="What each worker needs, for example 512M or 2G.")
-@click.option("--communication", "communication_file", type=click.Path(path_type=Path), metavar="FILE",
-              help="Who talks to whom: CSV lines source,target,weight, or JSON.")  # fmt: skip
-@click.option("--cpus", metavar="LIST", help="Choose from these CPUs only, for example 0-7,16.")
-@click.option("--avoid-cpus", metavar="LIST", help="Choose none of these CPUs.")
-@click.option("--nodes", metavar="LIST", help="Choose from these NUMA nodes only.")
+@request_options(workers_required=True)
 @click.option("--for", "launcher", metavar="LAUNCHER",
               help=f"Print just the words of this launcher: {', '.join(LAUNCHERS)}.")  # fmt: skip
 @_source.url_option
@@ -103,31 +78,6 @@ def command(
         click.echo(text(answer))
 
 
-def request_of(
-    *, memory_per_worker: str | None, communication_file: Path | None, cpus: str | None,
-    avoid_cpus: str | None, nodes: str | None, **plain: Any,  # noqa: ANN401 - strings and flags that Request checks
-) -> Request:  # fmt: skip
-    """The request that the options make. Raises UsageError."""
-    return Request(
-        memory_bytes_per_worker=None if memory_per_worker is None else parse_size(memory_per_worker),
-        communication=() if communication_file is None else _communication(communication_file),
-        cpus=None if cpus is None else _list("--cpus", cpus),
-        avoid_cpus=() if avoid_cpus is None else _list("--avoid-cpus", avoid_cpus),
-        nodes=None if nodes is None else _list("--nodes", nodes),
-        **plain,
-    )
-
-
-def parse_size(size: str) -> int:
-    """`512M`, `2GiB` or `1000` in bytes; units are powers of 1024. Raises UsageError."""
-    match = re.fullmatch(
-        r"(\d{1,15}(?:\.\d{1,6})?)\s*([kmgt]?)(?:i?b)?", size.strip(), re.ASCII | re.IGNORECASE
-    )
-    if match is None:
-        raise UsageError(f"{size[:40]!r} is not a size", "for example 512M or 2G")
-    return int(float(match.group(1)) * _SIZES[match.group(2).lower()])
-
-
 def replayed(sysroot: Path | None, topology_file: Path | None, matrix_file: Path | None) -> Evidence:
     """The evidence that files hold."""
     machine = load_machine(sysroot, topology_file) if sysroot or topology_file else None
@@ -176,26 +126,3 @@ def _gain(placement: Placement) -> str:
 
 def _age(age_s: float | None) -> str:
     return "" if age_s is None else f", {age_s / 3600:.1f} h old"
-
-
-def _list(option: str, cpus: str) -> tuple[int, ...]:
-    try:
-        found = parse_cpulist(cpus)
-    except ValueError as error:
-        raise UsageError(f"{option} {cpus[:40]!r}: {error}", "a list is written like 0-7,16") from error
-    if not found:
-        raise UsageError(f"{option} is an empty list", "name at least one, or leave the option out")
-    return found
-
-
-def _communication(path: Path) -> tuple[requests.Edge, ...]:
-    try:
-        with path.open("rb") as file:
-            content = file.read(MAX_TEXT_BYTES + 1)
-        return parse_communication(content.decode(), name=str(path))
-    except OSError as error:
-        raise UsageError(f"{path}: {error.strerror}", "name a CSV or JSON file") from error
-    except UnicodeDecodeError as error:
-        raise UsageError(
-            f"{path}: byte {error.start} is not UTF-8 text", "name a CSV or JSON file"
-        ) from error
