@@ -31,6 +31,7 @@ class Web(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     allowed_hosts: tuple[str, ...] = ()
     enable_lifecycle: bool = False
     max_connections: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 100
+    config_file: str | None = None
 
 
 class Store(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -104,7 +105,19 @@ class _UniqueKeyLoader(yaml.SafeLoader):
 
 
 def load(path: Path) -> Config:
-    """Read and validate a file. Raises ConfigError: which file, which key, what is allowed."""
+    """Read and validate a file. Raises ConfigError: which file, which key, what is allowed.
+
+    A relative `web.config_file` is one beside the file that names it.
+    """
+    settings = parse(read(path), str(path))
+    if settings.web.config_file is None:
+        return settings
+    beside = str(path.absolute().parent / settings.web.config_file)
+    return msgspec.structs.replace(settings, web=msgspec.structs.replace(settings.web, config_file=beside))
+
+
+def read(path: Path) -> bytes:
+    """The bytes of a configuration file. Raises ConfigError where it can't be read or is far too large."""
     try:
         with path.open("rb") as file:
             content = file.read(_FILE_BYTES_MAX + 1)
@@ -112,7 +125,7 @@ def load(path: Path) -> Config:
         raise ConfigError(f"{path}: can't be read: {error.strerror}") from error
     if len(content) > _FILE_BYTES_MAX:
         raise ConfigError(f"{path}: larger than {_FILE_BYTES_MAX} bytes")
-    return parse(content, str(path))
+    return content
 
 
 def parse(content: bytes, name: str) -> Config:
@@ -120,6 +133,15 @@ def parse(content: bytes, name: str) -> Config:
 
     Raises ConfigError with one sentence; never anything else, whatever the bytes are.
     """
+    document = parse_document(content, name)
+    try:
+        return _build(document)
+    except ConfigError as error:
+        raise ConfigError(f"{name}: {error.message}", error.hint) from None
+
+
+def parse_document(content: bytes, name: str) -> dict[Any, Any]:
+    """The mapping that a YAML file holds; an empty file is an empty one. Raises ConfigError."""
     try:
         document = yaml.load(content, _UniqueKeyLoader)  # noqa: S506 - a SafeLoader
     except yaml.MarkedYAMLError as error:
@@ -132,27 +154,24 @@ def parse(content: bytes, name: str) -> Config:
         document = {}
     if not isinstance(document, dict):
         raise ConfigError(f"{name}: has to hold keys and values, not a {_yaml_type(document)}")
-    try:
-        return _build(document)
-    except ConfigError as error:
-        raise ConfigError(f"{name}: {error.message}", error.hint) from None
+    return document
 
 
 def _build(document: dict[Any, Any]) -> Config:
     sections: dict[str, type[msgspec.Struct]] = {"web": Web, "store": Store, "runtime": Runtime, "log": Log}
-    _refuse_unknown(document, (*sections, "probes"), "")
+    refuse_unknown(document, (*sections, "probes"), "")
     values: dict[str, Any] = {
-        name: _convert(_section(document, name), kind, name) for name, kind in sections.items()
+        name: convert(section(document, name), kind, name) for name, kind in sections.items()
     }
-    probes = _section(document, "probes")
+    probes = section(document, "probes")
     limits = {key: value for key, value in probes.items() if key in ProbeLimits.__struct_fields__}
     names = tuple(spec.name for spec in toposcope_probes.load_all())
-    _refuse_unknown(probes, (*ProbeLimits.__struct_fields__, *names), "probes.")
+    refuse_unknown(probes, (*ProbeLimits.__struct_fields__, *names), "probes.")
     config = Config(
         **values,
-        probes=_convert(limits, ProbeLimits, "probes"),
+        probes=convert(limits, ProbeLimits, "probes"),
         probe_settings={
-            name: _convert(_section(probes, name, "probes."), ProbeSettings, f"probes.{name}")
+            name: convert(section(probes, name, "probes."), ProbeSettings, f"probes.{name}")
             for name in names
             if name in probes
         },
@@ -161,21 +180,22 @@ def _build(document: dict[Any, Any]) -> Config:
     return config
 
 
-def _section(document: dict[Any, Any], name: str, prefix: str = "") -> dict[Any, Any]:
+def section(document: dict[Any, Any], name: str, prefix: str = "") -> dict[Any, Any]:
     """The mapping below a key; a key without anything below it is an empty one."""
     value = document.get(name)
     if value is None:
         return {}
     if not isinstance(value, dict):
-        raise ConfigError(f"{prefix}{name}: has to hold keys and values, not {_shown(value)}")
+        raise ConfigError(f"{prefix}{name}: has to hold keys and values, not {shown(value)}")
     return value
 
 
 _Kind = TypeVar("_Kind", bound=msgspec.Struct)
 
 
-def _convert(value: dict[Any, Any], kind: type[_Kind], path: str) -> _Kind:
-    _refuse_unknown(value, kind.__struct_fields__, path + ".")
+def convert(value: dict[Any, Any], kind: type[_Kind], path: str) -> _Kind:
+    """A section as its struct. Raises ConfigError: which key below `path`, and what is allowed there."""
+    refuse_unknown(value, kind.__struct_fields__, path + ".")
     try:
         return msgspec.convert(value, kind)
     except msgspec.ValidationError as error:
@@ -192,7 +212,7 @@ def _explain(complaint: str, value: dict[Any, Any], kind: type[msgspec.Struct], 
     found = value[key]
     if index is not None:
         found = found[int(index)]
-    return f"{path}.{where}: {_shown(found)} is not allowed, only {_describe(allowed)}"
+    return f"{path}.{where}: {shown(found)} is not allowed, only {_describe(allowed)}"
 
 
 def _describe(allowed: msgspec.inspect.Type) -> str:
@@ -215,7 +235,8 @@ def _describe(allowed: msgspec.inspect.Type) -> str:
     return "text"
 
 
-def _refuse_unknown(value: dict[Any, Any], known: tuple[str, ...], prefix: str) -> None:
+def refuse_unknown(value: dict[Any, Any], known: tuple[str, ...], prefix: str) -> None:
+    """Raises ConfigError for the first key that is not a known one, with the nearest that is."""
     import difflib
 
     for key in value:
@@ -231,7 +252,8 @@ def _yaml_type(value: object) -> str:
     return names.get(type(value), type(value).__name__)
 
 
-def _shown(value: object) -> str:
+def shown(value: object) -> str:
+    """A value as it stands in a complaint: not longer than a line takes."""
     text = repr(value)
     return text if len(text) <= 60 else text[:57] + "..."
 
@@ -242,7 +264,7 @@ def split_address(address: str) -> tuple[str, int]:
     host = host.removeprefix("[").removesuffix("]") if host.startswith("[") else host
     if not separator or not host or not port.isascii() or not port.isdigit() or int(port) > 65_535:
         raise ConfigError(
-            f"web.listen_address: {_shown(address)} is not HOST:PORT with a port from 0 to 65535",
+            f"web.listen_address: {shown(address)} is not HOST:PORT with a port from 0 to 65535",
             "for example 127.0.0.1:9847 or [::1]:9847",
         )
     return host, int(port)
