@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from toposcope import matrix as matrices
 from toposcope.advise.facts import Evidence
 from toposcope.cli import _measuring, _source
-from toposcope.errors import StoreError
+from toposcope.errors import StoreError, UsageError
 from toposcope.evidence import evidence_of, has_cells
 from toposcope.measure.plan import MATRIX_PROBE
 from toposcope.measure.validity import WINDOW_VISITS_MAX
 from toposcope.store import Store
 from toposcope.topology.document import from_document
-from toposcope.topology.fingerprint import fingerprint
+from toposcope.topology.fingerprint import fingerprint, same_machine
 from toposcope.view import View
 
 
@@ -33,6 +34,23 @@ def live(url: str | None, config_file: Path | None) -> Evidence:
     except StoreError:
         return Evidence(machine, source="topology of this system")
     return evidence_of(view, time.time(), str(directory))
+
+
+def here(url: str | None, config_file: Path | None) -> Evidence:
+    """As `live`, for what is to run on this machine: with the CPUs that this very process may use.
+
+    Raises UsageError where the daemon speaks of another machine.
+    """
+    evidence = live(url, config_file)
+    if evidence.machine.is_this_system:
+        return evidence
+    machine = _measuring.this_machine()
+    if evidence.mode == "replay" or not same_machine(evidence.machine, machine):
+        raise UsageError(
+            f"{evidence.source} speaks of another machine than this one",
+            "name this machine's daemon with --url, or stop the replay",
+        )
+    return replace(evidence, machine=machine)
 
 
 def _of_daemon(daemon: _source.Daemon) -> Evidence:
