@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Self
@@ -51,6 +52,13 @@ class OpenPage:
         self.tab.goto(self.url)
         self.tab.wait_for_selector("body[data-ready]", timeout=20_000)
         return self
+
+    def wait_until(self, expression: str, limit_s: float = 20.0) -> None:
+        """Evaluate until it is true. (The tab's own wait_for_function needs 'unsafe-eval' to poll.)"""
+        end_s = time.monotonic() + limit_s
+        while not self.tab.evaluate(expression):
+            assert time.monotonic() < end_s, f"not true within {limit_s} s: {expression}"
+            self.tab.wait_for_timeout(50)
 
     def __exit__(self, *_: object) -> None:
         self.context.close()

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,15 +25,24 @@ def _toposcope(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     )  # fmt: skip
 
 
+def _measured(home: Path, *arguments: str) -> list[dict[str, Any]]:
+    """The results of a `measure`, again where the host was too busy for two CPUs to meet at all."""
+    for _ in range(5):
+        answer = _toposcope(home, "measure", "cacheline_cas", *arguments, "--format", "json")
+        assert answer.returncode == 0, answer.stderr
+        results: list[dict[str, Any]] = json.loads(answer.stdout)
+        if all(result["verdict"] != "failed" for result in results):
+            break
+    return results
+
+
 def _first_two() -> str:
     return ",".join(map(str, sorted(os.sched_getaffinity(0))[:2]))
 
 
 @_TWO_CPUS
 def test_measure_gives_a_result_of_the_fixed_form_and_stores_it(tmp_path: Path) -> None:
-    answer = _toposcope(tmp_path, "measure", "cacheline_cas", "--cpus", _first_two(), "--format", "json")
-    assert answer.returncode == 0, answer.stderr
-    results = json.loads(answer.stdout)
+    results = _measured(tmp_path, "--cpus", _first_two())
     assert [result["variant"] for result in results] == [{"model": "thread"}, {"model": "process"}]
     for result in results:
         assert result["probe"] == "cacheline_cas"
@@ -47,7 +57,7 @@ def test_measure_gives_a_result_of_the_fixed_form_and_stores_it(tmp_path: Path) 
 @_TWO_CPUS
 def test_the_runner_s_clock_and_the_kernel_s_work_agree(tmp_path: Path) -> None:
     """The time the batches took has to fit into the time the runner saw the process live."""
-    results = json.loads(_toposcope(tmp_path, "measure", "cacheline_cas", "--format", "json").stdout)
+    results = _measured(tmp_path)
     for result in results:
         assert result["checks"]["elapsed_ns"] < result["duration_s"] * 1e9
 
@@ -75,7 +85,7 @@ def test_a_matrix_is_measured_once_and_then_read_from_the_store(tmp_path: Path) 
         (("measure", "--cpus", "x-y"), "is not a CPU list", 2),
         (("measure", "cacheline_cas", "--cpus", "0"), "cacheline_cas measures pairs of CPUs", 2),
         (("matrix", "memory_latency"), "'memory_latency' is not a probe of CPU pairs", 2),
-        (("matrix", "--matrix", "/nonexistent.csv"), "can't be read: No such file", 2),
+        (("matrix", "--matrix", "/nonexistent.csv"), "can't read matrix /nonexistent.csv: No such file", 2),
         (("check-config", "/nonexistent.yaml"), "can't be read: No such file", 2),
         (("status", "--url", "http://127.0.0.1:1"), "can't be reached", 1),
         (("status", "--url", "file:///etc/passwd"), "is not an http:// or https:// address", 1),

@@ -139,7 +139,7 @@ def test_form_gives_advice_and_copies_it(browser: Any, replayed: PageServer) -> 
         text = command.locator("code").inner_text()
         assert text.startswith("taskset --cpu-list ")
         command.get_by_role("button", name="Copy the taskset command").click()
-        page.tab.wait_for_function("document.querySelector('.copy').textContent === 'Copied'")
+        page.wait_until("document.querySelector('.copy').textContent === 'Copied'")
         assert page.tab.evaluate("navigator.clipboard.readText()") == text
         assert_calm(page)
 
@@ -204,7 +204,7 @@ def test_history_is_plotted(browser: Any) -> None:
     sources = Sources(history=view.visits(PAIR.id))
     with PageServer(view, sources) as server, OpenPage(browser, server.url) as page:
         page.tab.select_option("#history-form [name=hours]", "1")
-        page.tab.wait_for_function("document.getElementById('history-picture').naturalWidth > 300")
+        page.wait_until("document.getElementById('history-picture').naturalWidth > 300")
         assert "cacheline_cas/cpus=0,1/model=thread" in page.tab.get_attribute("#history-picture", "alt")
         answer = page.tab.request.get(
             page.tab.evaluate("document.getElementById('history-json').href")
@@ -259,7 +259,7 @@ def test_hostile_names_inject_nothing(browser: Any) -> None:
     sources = Sources(events, view.visits(hostile.id))
     with PageServer(view, sources) as server, OpenPage(browser, server.url) as page:
         page.tab.select_option("#history-form [name=id]", hostile.id)
-        page.tab.wait_for_function("document.getElementById('history-picture').naturalWidth > 300")
+        page.wait_until("document.getElementById('history-picture').naturalWidth > 300")
         page.tab.evaluate("poll()")
         page.tab.wait_for_timeout(300)
         assert page.tab.evaluate("window.hacked") is None

@@ -211,13 +211,16 @@ class TestDisturbances:
         assert line["status"] == "failed" or line["checks"]["meetings_missed"] > 0
 
     def test_an_end_that_stays_stopped_is_killed_and_reaped(self) -> None:
-        with started("cacheline_cas", many_pairs(1), "model=process", *LONG[:2], "max_ms=300") as process:
-            child = a_child_of(process.pid)
-            os.kill(child, signal.SIGSTOP)
-            out, _ = process.communicate(timeout=20)
-            assert process.returncode == 0
-        line = json.loads(out)
-        assert line["status"] == "failed"
+        # On a busy host the stop may come after the last batch, and the target is then measured: again.
+        for _ in range(5):
+            with started("cacheline_cas", many_pairs(1), "model=process", *LONG[:2], "max_ms=300") as process:
+                child = a_child_of(process.pid)
+                os.kill(child, signal.SIGSTOP)
+                out, _ = process.communicate(timeout=20)
+                assert process.returncode == 0
+            line = json.loads(out)
+            if line["status"] == "failed":
+                break
         assert "died or was stopped" in line["reason"] or "within 200 ms" in line["reason"]
         assert not Path(f"/proc/{child}").exists()
 

@@ -33,11 +33,11 @@ def parse_cpulist(text: str) -> CpuSet:
     for part in text.split(","):
         match = _RANGE.fullmatch(part.strip())
         if match is None:
-            raise ValueError(f"{text[:60]!r} is no list of CPUs")
+            raise ValueError(f"{text[:40]!r} is no list of CPUs")
         first, last = int(match[1]), int(match[2] or match[1])
         used, group = int(match[3] or 1), int(match[4] or 1)
         if last < first or last > MAX_ID or not 0 < used <= group:
-            raise ValueError(f"{part[:60]!r} is no range of CPUs")
+            raise ValueError(f"{part[:40]!r} is no range of CPUs")
         if group == 1:
             numbers.update(range(first, last + 1))
         else:
