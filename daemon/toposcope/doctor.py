@@ -11,6 +11,7 @@ from typing import Literal
 
 import msgspec
 
+from toposcope.topology.hostload import read_cpu_quota
 from toposcope.topology.model import Machine
 from toposcope.topology.sysfs import Root
 
@@ -55,16 +56,11 @@ def _cpus(machine: Machine) -> Limit:
 
 
 def _quota(root: Root) -> Limit:
-    """The process's own CPU quota; below a cgroup namespace the root shows it (cgroup-v2, cpu.max)."""
-    for path in ("sys/fs/cgroup/cpu.max", "sys/fs/cgroup/cpu/cpu.cfs_quota_us"):
-        text = root.text(path)
-        if text is None:
-            continue
-        if text.split()[0] in ("max", "-1"):
-            break
-        meaning = "a quota stops spinning kernels in mid-batch; remove it from this service"
-        return Limit("cpu quota", "limits", text, meaning)
-    return Limit("cpu quota", "fine", "none seen", "")
+    quota = read_cpu_quota(root)
+    if quota is None:
+        return Limit("cpu quota", "fine", "none seen", "")
+    meaning = "a quota stops spinning kernels in mid-batch; remove it from this service"
+    return Limit("cpu quota", "limits", f"{quota:.2f} CPUs", meaning)
 
 
 def _hypervisor(machine: Machine) -> Limit:
@@ -72,7 +68,9 @@ def _hypervisor(machine: Machine) -> Limit:
     if not name or name == "none":
         return Limit("hypervisor", "fine", "none seen", "")
     meaning = "vCPUs may move: modes are looked for, and advice is withheld where placement is unstable"
-    return Limit("hypervisor", "limits", name, meaning)
+    return Limit(
+        "hypervisor", "limits", "one that doesn't say its name" if name == "unknown" else name, meaning
+    )
 
 
 def _frequency(machine: Machine) -> Limit:
