@@ -22,26 +22,30 @@ from typing import Final, Literal
 State = Literal["learning", "stable", "noisy"]
 
 # A visit whose own batches vary by more is not believed; visits that differ by more make the series noisy.
-# The second limit leaves room for the error of an estimate from a week of visits.
+# The second limit leaves room for the error of an estimate from two weeks of visits.
 MAX_VARIATION_RATIO: Final = 0.04
 MAX_SPREAD_RATIO: Final = 0.047
-# Visits differ at least by that, whatever a lucky week says.
+# Visits differ at least by that, whatever lucky weeks say.
 MIN_SPREAD_RATIO: Final = 0.01
-# A baseline begins to count after three days of hourly visits and is complete after a week.
+# A baseline begins to count after three days of hourly visits and is complete after two weeks.
 MIN_BASELINE_VISITS: Final = 72
-BASELINE_VISITS: Final = 168
+BASELINE_VISITS: Final = 336
 LEARN_EVERY: Final = 6  # divides both; medians are not sought anew for each visit
-# Visits this many spreads off that are no change are strays; more of them in a week are modes, not spikes.
+# Visits this many spreads off that are no change are strays; more of them in two weeks are modes, not spikes.
 STRAY_SPREADS: Final = 5.0
-MAX_STRAYS: Final = 3
+MAX_STRAYS: Final = 6
 SHORT_WEIGHTS: Final = (-0.5, 0.75, 0.25, 0.5)
 SHORT_DEVIATION: Final = math.sqrt(1.125)  # of the weighted sum, in spreads
 SHORT_SIGNAL: Final = 1.5  # what the weights make of a step of 1
 SHORT_LIMIT: Final = 4.6
+SHORT_SPREADS: Final = 2.5  # what the median of the three is off, at least
 LONG_VISITS: Final = 24
 LONG_LIMIT: Final = 6.0
 # Autocorrelation 0.5 makes the mean of n visits as uncertain as that of n/3 independent ones.
 CORRELATED: Final = 3.0
+# A visit agrees with a change if it shows this share of it: one of three has to show more than one of a day.
+SHORT_AGREES: Final = 0.4
+LONG_AGREES: Final = 0.1
 # Smaller changes are of no use to anybody, however certain they are.
 MIN_CHANGE_RATIO: Final = 0.08
 _MAD_TO_DEVIATION: Final = 1.4826
@@ -152,7 +156,7 @@ class Detector:
         self.state = "noisy" if spread > MAX_SPREAD_RATIO or strays > allowed else "stable"
 
     def _stray_count(self) -> int:
-        """Strays in the last week, the latest three visits apart: these may be the beginning of a change."""
+        """Strays in the last two weeks but for the latest three visits, which may begin a change."""
         latest = list(self._strays)[-len(SHORT_WEIGHTS) + 1 :]
         return sum(self._strays) - sum(latest)
 
@@ -164,22 +168,26 @@ class Detector:
         if len(short) == len(SHORT_WEIGHTS):
             signal = sum(weight * above for weight, (_, above) in zip(SHORT_WEIGHTS, short, strict=True))
             deviation = self._spread * math.sqrt(SHORT_DEVIATION**2 + SHORT_SIGNAL**2 * uncertain)
-            event = self._event(short[1:], signal / deviation, SHORT_LIMIT)
+            far = statistics.median(abs(above) for _, above in short[1:]) >= SHORT_SPREADS * self._spread
+            score = signal / deviation if far else 0.0
+            event = self._event(short[1:], score, SHORT_LIMIT, SHORT_AGREES)
             if event is not None:
                 return event
         if len(self._recent) == LONG_VISITS:
             mean = sum(above for _, above in self._recent) / LONG_VISITS
             deviation = self._spread * math.sqrt(CORRELATED / LONG_VISITS + uncertain)
-            return self._event(list(self._recent), mean / deviation, LONG_LIMIT)
+            return self._event(list(self._recent), mean / deviation, LONG_LIMIT, LONG_AGREES)
         return None
 
-    def _event(self, visits: list[tuple[float, float]], score: float, limit: float) -> DriftEvent | None:
+    def _event(
+        self, visits: list[tuple[float, float]], score: float, limit: float, agrees: float
+    ) -> DriftEvent | None:
         """The change that these visits show, if the score says so and all but strays agree."""
         if abs(score) < limit:
             return None
         change = statistics.median(above for _, above in visits)
         # Three visits have to agree all; in a day, one in twelve may not.
-        apart = sum(above / change < 1 / 3 for _, above in visits) if change else len(visits)
+        apart = sum(above / change < agrees for _, above in visits) if change else len(visits)
         if apart > len(visits) // 12 or abs(change) < math.log1p(MIN_CHANGE_RATIO) or change * score < 0:
             return None
         error = 1.96 * self._spread * math.sqrt(CORRELATED * (1 / len(visits) + 1 / len(self._learned)))
@@ -198,7 +206,7 @@ class Detector:
 def _spread_without_strays(deviations: Sequence[float]) -> float:
     """The standard deviation of what the median absolute deviation does not call a stray.
 
-    The median alone would do, but from a week of visits it is known half as well.
+    The median alone would do, but from two weeks of visits it is known half as well.
     """
     limit = _KEPT_SPREADS * max(_MAD_TO_DEVIATION * statistics.median(deviations), MIN_SPREAD_RATIO)
     return math.sqrt(statistics.fmean(each * each for each in deviations if each <= limit))
