@@ -73,15 +73,27 @@ async def run(
     argv: Sequence[str | Path],
     *,
     deadline_s: float,
-    on_line: OnLine,
+    on_line: OnLine | None,
     environment: Mapping[str, str] | None = None,
+    inherits_environment: bool = False,
+    around_start: contextlib.AbstractContextManager[None] | None = None,
     clock: Clock | None = None,
 ) -> Outcome:
     """Run a program to its end or to its deadline; every whole line of its stdout goes to `on_line`.
 
-    Cancelling kills the program, and still reaps it. Raises ToposcopeError where it can't be started.
+    Without `on_line` its stdout goes to /dev/null. `environment` is added to PATH and a neutral locale, or to
+    the caller's whole environment (`inherits_environment`). `around_start` is entered for the start alone:
+    what it sets on the calling thread, such as affinity, the program inherits. Cancelling kills the program,
+    and still reaps it. Raises ToposcopeError where it can't be started.
     """
-    return await _Child(argv, deadline_s, on_line, environment or {}, clock or SystemClock()).run()
+    base = os.environ if inherits_environment else _neutral_environment()
+    whole = {**base, **(environment or {})}
+    around = around_start or contextlib.nullcontext()
+    return await _Child(argv, deadline_s, on_line, whole, around, clock or SystemClock()).run()
+
+
+def _neutral_environment() -> dict[str, str]:
+    return {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C.UTF-8"}
 
 
 class _Child:
@@ -89,14 +101,16 @@ class _Child:
         self,
         argv: Sequence[str | Path],
         deadline_s: float,
-        on_line: OnLine,
+        on_line: OnLine | None,
         environment: Mapping[str, str],
+        around_start: contextlib.AbstractContextManager[None],
         clock: Clock,
     ) -> None:
         self._argv = [os.fspath(word) for word in argv]
         self._deadline_s = deadline_s
         self._on_line = on_line
-        self._environment = dict(environment)
+        self._environment = environment
+        self._around_start = around_start
         self._clock = clock
         self._pending = b""
         self._complaint = b""
@@ -105,7 +119,8 @@ class _Child:
 
     async def run(self) -> Outcome:
         begin_s = self._clock.monotonic_s()
-        pid, out_fd, err_fd = self._spawn()
+        with self._around_start:
+            pid, out_fd, err_fd = self._spawn()
         timed_out = False
         try:
             pid_fd = os.pidfd_open(pid)
@@ -135,10 +150,10 @@ class _Child:
             pid = os.posix_spawn(
                 self._argv[0],
                 self._argv,
-                {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C.UTF-8", **self._environment},
+                self._environment,
                 file_actions=[
                     (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
-                    (os.POSIX_SPAWN_DUP2, out_write, 1),
+                    self._stdout_action(out_write),
                     (os.POSIX_SPAWN_DUP2, err_write, 2),
                 ],
                 setpgroup=0,
@@ -156,6 +171,11 @@ class _Child:
         os.set_blocking(out_read, False)
         os.set_blocking(err_read, False)
         return pid, out_read, err_read
+
+    def _stdout_action(self, out_write: int) -> tuple[int, int, int] | tuple[int, int, str, int, int]:
+        if self._on_line is None:
+            return (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0)
+        return (os.POSIX_SPAWN_DUP2, out_write, 1)
 
     async def _attend(self, pid: int, pid_fd: int, out_fd: int, err_fd: int) -> bool:
         """Read until the process has ended or time is up; true for the latter."""
@@ -199,7 +219,8 @@ class _Child:
             return
         *lines, self._pending = (self._pending + chunk).split(b"\n")
         for line in lines:
-            self._on_line(line)
+            if self._on_line is not None:
+                self._on_line(line)
 
     def _take_complaint(self, chunk: bytes) -> None:
         self._complaint = (self._complaint + chunk)[-_STDERR_BYTES_KEPT:]
