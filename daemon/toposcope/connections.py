@@ -7,24 +7,30 @@ out. Here the oldest connection that has not asked anything makes room for the n
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection
 from typing import Final
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from toposcope.web_tls import is_allowed
 
 # Time from the first byte (or from connecting) until a request with its body has to be complete.
 REQUEST_TIMEOUT_S: Final = 10.0
 
 
 class LimitedConnection(H11Protocol):
-    """One client's connection; `connections_max` is set by `limited_to`."""
+    """One client's connection; what it is limited to is set by `limited_to`."""
 
     connections_max = 100
+    allowed_sans: Collection[str] = ()
     _deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """A client has connected: make room for it, and expect its request soon."""
         super().connection_made(transport)
+        if not is_allowed(transport.get_extra_info("peercert"), self.allowed_sans):
+            self.close_now()
         self._connected_s = self.loop.time()
         self._expect_request()
         if len(self.connections) > self.connections_max:
@@ -70,6 +76,10 @@ class LimitedConnection(H11Protocol):
         return min(others, key=lambda each: (each._has_answer_under_way, each._connected_s))  # noqa: SLF001
 
 
-def limited_to(connections_max: int) -> type[LimitedConnection]:
-    """The protocol class for a server that keeps at most so many connections open."""
-    return type("LimitedConnection", (LimitedConnection,), {"connections_max": connections_max})
+def limited_to(connections_max: int, allowed_sans: Collection[str] = ()) -> type[LimitedConnection]:
+    """The protocol class for a server that keeps at most so many connections open.
+
+    With `allowed_sans`, a client whose certificate has none of these names is closed without an answer.
+    """
+    limits = {"connections_max": connections_max, "allowed_sans": allowed_sans}
+    return type("LimitedConnection", (LimitedConnection,), limits)

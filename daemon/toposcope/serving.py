@@ -7,7 +7,9 @@ import contextlib
 import errno
 import logging
 import socket
+import ssl
 from collections.abc import Coroutine, Iterable, Iterator
+from pathlib import Path
 from typing import Any, Final
 
 import uvicorn
@@ -21,6 +23,7 @@ _log = logging.getLogger(__name__)
 
 _SHUTDOWN_GRACE_S: Final = 1.0
 _KEEP_ALIVE_S: Final = 15
+_TLS_HANDSHAKE_S: Final = 10.0
 
 
 async def serve(
@@ -30,27 +33,38 @@ async def serve(
     stop: asyncio.Event,
     loops: Iterable[Coroutine[Any, Any, None]] = (),
 ) -> None:
-    """Serve `app` and run `loops` until `stop` is set; then cancel the loops and close what is open."""
+    """Serve `app` and run `loops` until `stop` is set; then cancel the loops and close what is open.
+
+    Raises ConfigError before anything is served where the web configuration file is no good.
+    """
+    access = None
+    if web.config_file:
+        from toposcope.web_access import Access  # bcrypt's megabytes are for those who use it
+
+        access = Access(Path(web.config_file))
     server = _Server(
         uvicorn.Config(
-            app,
+            access.around(app) if access else app,
             log_config=None,
             access_log=False,
             lifespan="off",
             ws="none",
-            http=limited_to(web.max_connections),
+            http=limited_to(web.max_connections, access.settings.tls.client_allowed_sans if access else ()),
             loop="asyncio",
             server_header=False,
             date_header=False,
             timeout_keep_alive=_KEEP_ALIVE_S,
             timeout_graceful_shutdown=1,
             h11_max_incomplete_event_size=16_384,
-        )
+        ),
+        access.context if access else None,
     )
-    _log.info("toposcope %s serves http://%s", __version__, shown_address(listener))
+    scheme = "https" if access and access.context else "http"
+    _log.info("toposcope %s serves %s://%s", __version__, scheme, shown_address(listener))
+    renewing = [access.keep_renewing()] if access else []
     async with asyncio.TaskGroup() as group:
         serving = group.create_task(server.serve(sockets=[listener]))
-        running = [group.create_task(each) for each in loops]
+        running = [group.create_task(each) for each in (*loops, *renewing)]
         systemd.notify("READY=1")
         await stop.wait()
         systemd.notify("STOPPING=1")
@@ -65,9 +79,26 @@ async def serve(
 class _Server(uvicorn.Server):
     """uvicorn without its signal handlers and its ten ticks a second: an idle daemon sleeps."""
 
-    def __init__(self, settings: uvicorn.Config) -> None:
+    def __init__(self, settings: uvicorn.Config, tls: ssl.SSLContext | None) -> None:
         super().__init__(settings)
+        self._tls = tls
         self._stopping = asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Accept connections; uvicorn's own way leaves a client a minute for its TLS handshake."""
+        assert sockets is not None
+        loop = asyncio.get_running_loop()
+        patience = {"ssl_handshake_timeout": _TLS_HANDSHAKE_S} if self._tls else {}
+        self.servers = [
+            await loop.create_server(self._connection, sock=each, ssl=self._tls, **patience)  # type: ignore[call-overload]
+            for each in sockets
+        ]
+        self.started = True
+
+    def _connection(self) -> asyncio.Protocol:
+        return self.config.http_protocol_class(  # type: ignore[call-arg]
+            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+        )
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:

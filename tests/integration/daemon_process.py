@@ -55,7 +55,7 @@ class DaemonProcess:
     def wait_until_served(self) -> None:
         end_s = time.monotonic() + START_LIMIT_S
         while time.monotonic() < end_s:
-            if found := re.search(r"serves (http://\S+)", self.log()):
+            if found := re.search(r"serves (https?://\S+)", self.log()):
                 self.url = found.group(1)
                 return
             assert self.process.poll() is None, self.log()
