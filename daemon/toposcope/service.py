@@ -229,7 +229,7 @@ class Service:
 
     def _require_same_start(self, settings: config.Config) -> None:
         """Some keys only count at the start; changing them needs a restart, which is said."""
-        for key in ("listen_address", "max_connections", "allowed_hosts"):
+        for key in ("listen_address", "max_connections", "allowed_hosts", "config_file"):
             if getattr(settings.web, key) != getattr(self._settings.web, key):
                 raise UsageError(f"web.{key} can't change while the daemon runs", "restart it")
         if settings.store.directory != self._settings.store.directory:
