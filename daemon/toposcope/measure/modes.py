@@ -18,7 +18,7 @@ from toposcope.measure.estimate import combine
 from toposcope.results import Estimate, Mode
 
 # Two modes differ at least by this ratio. What lines and repeats do to a visit's estimate stays below
-# it: on the build machine the estimates of one mode lie within 12 % (docs/probes.md).
+# it: lines of a pair differ by 8 %, repeats in one mode by 1 to 3 % (docs/benchmarks-kernels.md).
 _MODE_RATIO_MIN: Final = 1.25
 # The gap between two modes is at least this many times the typical step inside them.
 _GAP_TO_STEP_MIN: Final = 4.0
