@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from toposcope import report
-from toposcope.advise.facts import ClaimResult, Evidence, NodeCosts
+from toposcope.advise.facts import Evidence, NodeCosts
+from toposcope.judgements import ClaimStanding
 from toposcope.matrix import Matrix
 from toposcope.measure.plan import MATRIX_PROBE
 from toposcope.results import Result
@@ -20,7 +21,7 @@ def evidence_of(view: View, now_s: float, source: str) -> Evidence:
         view.machine,
         matrix=matrix if has_cells(matrix) else None,
         node_costs=_node_costs(view),
-        claims=tuple(ClaimResult(one.claim, one.verdict, one.ratio, one.interval) for one in judged),
+        claims=tuple(ClaimStanding(one.claim, one.verdict, one.ratio, one.interval) for one in judged),
         mode=view.mode,
         source=source,
         age_s=max(0.0, now_s - min(times)) if times else None,

@@ -69,7 +69,7 @@ class Judge:
         await self._compare_with_declared()
         visited = [(result.identity, self._view.visits(result.identity.id)) for result in self._view.results]
         standing = tuple(
-            ClaimStanding(each.claim, each.verdict, each.ratio, *(each.interval or (None, None)))
+            ClaimStanding(each.claim, each.verdict, each.ratio, each.interval)
             for each in report.judged(visited, self._view.machine)
         )
         self._view.set_judgements(

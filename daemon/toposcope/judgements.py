@@ -18,13 +18,12 @@ AGREEMENT_STATES: Final[tuple[AgreementState, ...]] = ("agrees", "contradicted",
 
 @dataclass(frozen=True, slots=True)
 class ClaimStanding:
-    """One claim of the report. `ratio` with its 95 % interval, None where there is none."""
+    """One claim of the report. `ratio` with its 95 % interval (low, high), None where there is none."""
 
     claim: str
     verdict: ClaimVerdict
     ratio: float | None = None
-    low: float | None = None
-    high: float | None = None
+    interval: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,7 +47,7 @@ def replayed_view(model: replays.Model, *, seed: int = 0, factors: dict[str, flo
 def judgements(now_s: float) -> Judgements:
     """One of each."""
     return Judgements(
-        claims=(ClaimStanding("thread_create_cheaper", "confirmed", 7.0, 6.0, 8.0),),
+        claims=(ClaimStanding("thread_create_cheaper", "confirmed", 7.0, (6.0, 8.0)),),
         agreement={"l3": "agrees", "package": "contradicted"},
         drifted={"cross_package": 0},
         audit_findings={"irq_on_measured_cpu": 0},

@@ -12,10 +12,11 @@ import pytest
 
 from advise_machines import two_sockets
 from toposcope.advise.answer import Recommendation, to_document
-from toposcope.advise.facts import ClaimResult, Evidence, Load, NodeCosts
+from toposcope.advise.facts import Evidence, Load, NodeCosts
 from toposcope.advise.recommend import recommend
 from toposcope.advise.request import Edge, Request
 from toposcope.errors import UsageError
+from toposcope.judgements import ClaimStanding
 from toposcope.matrix import Matrix, matrix_of_pairs
 from toposcope.topology.model import Machine
 
@@ -298,7 +299,7 @@ def test_it_is_deterministic() -> None:
 def test_the_model_follows_what_was_measured(
     options: dict[str, Any], claim: str, verdict: Any, model: str
 ) -> None:
-    result = ClaimResult(claim, verdict, 1.7, (1.5, 1.9))
+    result = ClaimStanding(claim, verdict, 1.7, (1.5, 1.9))
     told = ask(8, evidence(claims=(result,)), **options)
     untold = ask(8, **options)
     assert told.placements[0].model == model
@@ -309,8 +310,8 @@ def test_the_model_follows_what_was_measured(
 
 def test_native_code_lets_sharing_python_work_use_coroutines() -> None:
     claims = (
-        ClaimResult("gil_threads_not_parallel", "confirmed"),
-        ClaimResult("native_code_escapes_gil", "confirmed"),
+        ClaimStanding("gil_threads_not_parallel", "confirmed"),
+        ClaimStanding("native_code_escapes_gil", "confirmed"),
     )
     assert ask(4, evidence(claims=claims), runtime="python").placements[0].model == "coroutines_plus_native"
     isolated = ask(4, evidence(claims=claims), runtime="python", sharing="isolated")

@@ -190,7 +190,7 @@ def test_domain_pairs_of_a_many_domain_machine_stay_within_their_limit():
 def test_judgements_are_exported():
     view = live()
     view.set_judgements(Judgements(
-        claims=(ClaimStanding("thread_create_cheaper", "confirmed", 7.0, 6.0, 8.0),
+        claims=(ClaimStanding("thread_create_cheaper", "confirmed", 7.0, (6.0, 8.0)),
                 ClaimStanding("native_code_escapes_gil", "not_applicable")),
         agreement={"l3": "contradicted"}, drifted={"cross_package": 2}, audit_findings={"irq_on_measured_cpu": 1},
         self_test_regret_ratio=0.02, self_test_time_s=1.8e9,

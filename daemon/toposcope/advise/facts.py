@@ -6,22 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from toposcope.judgements import ClaimVerdict
+from toposcope.judgements import ClaimStanding
 from toposcope.matrix import Matrix
 from toposcope.topology.model import Machine
 
 Mode = Literal["live", "replay"]
 Stability = Literal["stable", "unstable", "unknown"]
-
-
-@dataclass(frozen=True, slots=True)
-class ClaimResult:
-    """A claim of the report (DESIGN section 6) as it was measured here; `interval` is (low, high)."""
-
-    claim: str
-    verdict: ClaimVerdict
-    ratio: float | None = None
-    interval: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +49,13 @@ class Evidence:
     matrix: Matrix | None = None
     matrix_error_ratio: float | None = None
     node_costs: NodeCosts | None = None
-    claims: tuple[ClaimResult, ...] = ()
+    claims: tuple[ClaimStanding, ...] = ()
     load: Load | None = None
     mode: Mode = "live"
     source: str = ""
     age_s: float | None = None
     placement: Stability = "unknown"
 
-    def claim(self, name: str) -> ClaimResult | None:
+    def claim(self, name: str) -> ClaimStanding | None:
         """One claim's result, or None where it was not tested."""
         return next((result for result in self.claims if result.claim == name), None)

@@ -10,8 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
-from toposcope.advise.facts import ClaimResult, Evidence
+from toposcope.advise.facts import Evidence
 from toposcope.advise.request import Request
+from toposcope.judgements import ClaimStanding
 
 Model = Literal[
     "threads",
@@ -95,7 +96,7 @@ def _by_claim(evidence: Evidence, claim: str, confirmed: Model, refuted: Model, 
         (f"{claim} (run `toposcope report` on the host)",), _UNTESTED)  # fmt: skip
 
 
-def _sentence(result: ClaimResult) -> str:
+def _sentence(result: ClaimStanding) -> str:
     if result.ratio is None:
         return f"{result.claim} is {result.verdict} on this host"
     within = f" ({result.interval[0]:.3g} to {result.interval[1]:.3g})" if result.interval else ""

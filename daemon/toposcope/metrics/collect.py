@@ -187,7 +187,8 @@ def _add_judgements(samples: Samples, judgements: Judgements) -> None:
         for verdict in CLAIM_VERDICTS:
             value = float(claim.verdict == verdict)
             samples.add(catalogue.CLAIM_VERDICT, value, claim=claim.claim, verdict=verdict)
-        for stat, ratio in (("estimate", claim.ratio), ("low", claim.low), ("high", claim.high)):
+        low, high = claim.interval or (None, None)
+        for stat, ratio in (("estimate", claim.ratio), ("low", low), ("high", high)):
             if ratio is not None:
                 samples.add(catalogue.CLAIM_RATIO, ratio, claim=claim.claim, stat=stat)
     for relation, state in judgements.agreement.items():
