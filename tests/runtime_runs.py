@@ -75,3 +75,15 @@ def alternate(
 def planted(name: str) -> dict[str, str]:
     """The environment in which an interpreter shows an effect of tests/probes/plants."""
     return {"PYTHONPATH": str(Path(__file__).parent / "probes" / "plants" / name)}
+
+
+def processes_with(mark: str) -> list[int]:
+    """Whose environment holds the mark."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            if mark.encode() in (entry / "environ").read_bytes():
+                found.append(int(entry.name))
+        except OSError:
+            continue
+    return found

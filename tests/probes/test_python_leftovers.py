@@ -34,17 +34,6 @@ CASES = [
 WAYS = ["SIGTERM", "SIGKILL", "deadline", "memory", "descriptors", "hang", "worker killed"]
 
 
-def processes_with(mark: str) -> list[int]:
-    found = []
-    for entry in Path("/proc").glob("[0-9]*"):
-        try:
-            if mark.encode() in (entry / "environ").read_bytes():
-                found.append(int(entry.name))
-        except OSError:
-            continue
-    return found
-
-
 def shared_memory() -> set[str]:
     return {path.name for path in Path("/dev/shm").iterdir() if path.name.startswith(("psm_", "sem."))}
 
@@ -66,7 +55,7 @@ def fail(probe: str, variant: dict[str, str], way: str, after_s: float, mark: st
         program.send_signal(getattr(signal, way))
     if way in ("hang", "worker killed"):
         time.sleep(after_s)
-        for pid in processes_with(mark):
+        for pid in runs.processes_with(mark):
             if pid != program.pid:
                 try:
                     os.kill(pid, signal.SIGSTOP if way == "hang" else signal.SIGKILL)
@@ -84,7 +73,7 @@ def left_over(mark: str, before: set[str]) -> list[object]:
     """What is still there two seconds later: helpers end when they read the end of a pipe."""
     until_s = time.monotonic() + 2
     while True:
-        left = [*processes_with(mark), *(shared_memory() - before)]
+        left = [*runs.processes_with(mark), *(shared_memory() - before)]
         if not left or time.monotonic() > until_s:
             return left
         time.sleep(0.02)
