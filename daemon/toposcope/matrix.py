@@ -164,10 +164,26 @@ def _parse_header(line: str, name: str) -> tuple[int, ...]:
 
 
 def _parse_row(cells: list[str], width: int, diagonal: int, where: str) -> Row:
-    values: list[float | None] = [_latency(cell, where, number) for number, cell in enumerate(cells, 2)]
+    values = _plain_row(cells)
+    if values is None:
+        values = [_latency(cell, where, number) for number, cell in enumerate(cells, 2)]
     values += [None] * (width - len(values))
     values[diagonal] = None
     return tuple(values)
+
+
+def _plain_row(cells: list[str]) -> list[float | None] | None:
+    """The values of a row in which every cell is empty or a usual number, as nearly all are; else None."""
+    joined = "".join(cells)
+    if not joined.isascii() or "_" in joined:
+        return None
+    try:
+        values = [float(cell) if cell else None for cell in cells]
+    except ValueError:
+        return None
+    # `not` because nan is in no range.
+    odd = any(value is not None and not -MAX_LATENCY_NS <= value <= MAX_LATENCY_NS for value in values)
+    return None if odd else values
 
 
 def _latency(cell: str, where: str, column: int) -> float | None:
