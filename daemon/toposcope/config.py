@@ -67,6 +67,14 @@ class Runtime(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     interpreters: tuple[str, ...] = ()
 
 
+class Audit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Looking at the placement of other processes; off, since it needs to see them."""
+
+    enabled: bool = False
+    interval_s: Annotated[float, msgspec.Meta(ge=10, le=86_400)] = 300
+    processes_max: Annotated[int, msgspec.Meta(ge=1, le=200)] = 20
+
+
 class Log(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What is logged to stderr."""
 
@@ -82,6 +90,7 @@ class Config(msgspec.Struct, frozen=True):
     probes: ProbeLimits = ProbeLimits()
     probe_settings: Mapping[str, ProbeSettings] = msgspec.field(default_factory=dict)
     runtime: Runtime = Runtime()
+    audit: Audit = Audit()
     log: Log = Log()
 
     def settings_of(self, probe: str) -> ProbeSettings:
@@ -158,7 +167,9 @@ def parse_document(content: bytes, name: str) -> dict[Any, Any]:
 
 
 def _build(document: dict[Any, Any]) -> Config:
-    sections: dict[str, type[msgspec.Struct]] = {"web": Web, "store": Store, "runtime": Runtime, "log": Log}
+    sections: dict[str, type[msgspec.Struct]] = {
+        "web": Web, "store": Store, "runtime": Runtime, "audit": Audit, "log": Log,
+    }  # fmt: skip
     refuse_unknown(document, (*sections, "probes"), "")
     values: dict[str, Any] = {
         name: convert(section(document, name), kind, name) for name, kind in sections.items()

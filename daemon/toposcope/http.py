@@ -76,6 +76,7 @@ class Api:
             Route("/api/v1/results/{result_id:path}", self._get_result),
             Route("/api/v1/matrix/{probe}", self._get_matrix),
             Route("/api/v1/report", self._get_report),
+            Route("/api/v1/audit", self._get_audit),
             Route("/api/v1/status", self._get_status),
             Route("/api/v1/events", self._get_events),
         ]
@@ -178,6 +179,9 @@ class Api:
         return json_response(
             request, self._labelled({"measured": measured, "claims": reports.to_json(found)})
         )
+
+    async def _get_audit(self, request: Request) -> Response:
+        return json_response(request, self._labelled(self._view.audit))
 
     async def _get_status(self, request: Request) -> Response:
         status = {"placement": self._view.placement, "ready": not self._control.ready(), **self._view.status}

@@ -77,6 +77,7 @@ class Judge:
                 claims=standing,
                 agreement=dict(self._agreement),
                 drifted=self._watch.drifted(self._clock.wall_s()),
+                audit_findings=self._view.judgements.audit_findings,
             )
         )
 

@@ -64,6 +64,7 @@ def document() -> dict[str, Any]:
             failures=("404",),
         ),
         "/api/v1/report": _get("The fourteen claims, from what was measured so far."),
+        "/api/v1/audit": _get("Processes spread out or far from their memory, where auditing is on."),
         "/api/v1/status": _get("What the daemon does now."),
         "/api/v1/events": _get(
             "What changed, newest first.",

@@ -23,6 +23,7 @@ import msgspec
 
 import toposcope_probes
 from toposcope import __version__, config, http, logs, nfd, serving, systemd
+from toposcope.auditing import Auditor
 from toposcope.choices import find_interpreters, measurable_cpus, probe_choices
 from toposcope.clock import Clock, SystemClock
 from toposcope.errors import ToposcopeError, UsageError
@@ -75,6 +76,7 @@ class Service:
         self._started_s = self._clock.monotonic_s()
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="toposcope-store")
         self._root = Root("/")
+        self._auditor = Auditor(Root("/"), self._clock, settings.audit.processes_max)
         self._stop = asyncio.Event()
         self._store: Store
         self._view: View
@@ -193,6 +195,7 @@ class Service:
             _every(_CONCLUDE_INTERVAL_S, self._judge.conclude),
             _every(_PRUNE_INTERVAL_S, self._prune),
             *([_every(watchdog_s, _feed_watchdog)] if watchdog_s else []),
+            *([_every(self._settings.audit.interval_s, self._audit)] if self._settings.audit.enabled else []),
             *([_every(nfd.RENEWAL_INTERVAL_S, self._write_features)] if self._nfd_directory else []),
         ]
 
@@ -232,6 +235,8 @@ class Service:
         for key in ("listen_address", "max_connections", "allowed_hosts", "config_file"):
             if getattr(settings.web, key) != getattr(self._settings.web, key):
                 raise UsageError(f"web.{key} can't change while the daemon runs", "restart it")
+        if settings.audit != self._settings.audit:
+            raise UsageError("audit can't change while the daemon runs", "restart it")
         if settings.store.directory != self._settings.store.directory:
             raise UsageError("store.directory can't change while the daemon runs", "restart it")
 
@@ -330,6 +335,10 @@ class Service:
                 **self._loop.status(),
             }
         )
+
+    async def _audit(self) -> None:
+        """Look at the busiest processes, and show what was found."""
+        self._view.set_audit(await self._auditor.look(self._view.machine, self._in_worker))
 
     async def _write_features(self) -> None:
         """Renew the labels' file; where it can't be written, its expiry takes the labels away."""

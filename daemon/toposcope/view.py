@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal
 
 from toposcope import groups, replay
@@ -52,6 +52,7 @@ class View:
         self.counts: dict[str, ProbeCounts] = {}
         self.status: dict[str, Any] = {}
         self.judgements = Judgements()
+        self.audit: dict[str, Any] = {"enabled": False, "findings": []}
         self.event_counts: dict[str, int] = {}
         self.version = 0
         self._results: dict[str, Result] = {}
@@ -115,6 +116,11 @@ class View:
         """What claims, agreement, audit and self-test say now."""
         self.judgements = judgements
         self.version += 1
+
+    def set_audit(self, document: Mapping[str, Any]) -> None:
+        """What the audit found last, as `/api/v1/audit` shows it; its `counts` are for the metrics."""
+        self.audit = dict(document)
+        self.set_judgements(replace(self.judgements, audit_findings=document["counts"]))
 
     def count_event(self, kind: str) -> None:
         """Count an event for the metrics; the store keeps what it said."""

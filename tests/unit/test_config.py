@@ -22,9 +22,11 @@ def test_the_reference_file_holds_every_key_with_its_default() -> None:
     assert loaded.store == default.store
     assert loaded.probes == default.probes
     assert loaded.runtime == default.runtime
+    assert loaded.audit == default.audit
     assert loaded.log == default.log
     document = yaml.safe_load(_REFERENCE.read_text())
-    sections = {"web": config.Web, "store": config.Store, "runtime": config.Runtime, "log": config.Log}
+    sections = {"web": config.Web, "store": config.Store, "runtime": config.Runtime,
+                "audit": config.Audit, "log": config.Log}  # fmt: skip
     for name, kind in sections.items():
         assert set(document[name]) == set(kind.__struct_fields__), name
     assert set(config.ProbeLimits.__struct_fields__) <= set(document["probes"])
@@ -40,6 +42,8 @@ def test_the_reference_file_holds_every_key_with_its_default() -> None:
         ("probes: {nonsense: {}}", "c.yaml: probes.nonsense: is not a known key"),
         ("probes: {cacheline_cas: {interval_s: 0}}", "c.yaml: probes.cacheline_cas.interval_s: 0 is not allowed"),
         ("probes: {cacheline_cas: [1]}", "c.yaml: probes.cacheline_cas: has to hold keys and values, not [1]"),
+        ("audit: {interval_s: 1}", "c.yaml: audit.interval_s: 1 is not allowed, only a number from 10 to 86400"),
+        ("audit: {processes_max: 0}", "c.yaml: audit.processes_max: 0 is not allowed, only a whole number from 1 to 200"),
         ("log: {level: loud}", "c.yaml: log.level: 'loud' is not allowed, only debug, error, info, warning"),
         ("log: 0", "c.yaml: log: has to hold keys and values, not 0"),
         ("web: {allowed_hosts: [a, 2]}", "c.yaml: web.allowed_hosts[1]: 2 is not allowed, only a list whose items are text"),
