@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from toposcope.measure.watch import DRIFTED_S, Watch
+from toposcope.measure.watch import DRIFTED_S, GROUPS_MAX, Watch
 from toposcope.results import Estimate, Identity, Target, Visit
 
 _HOUR_S = 3600.0
@@ -67,13 +67,26 @@ def test_moving_vcpus_raise_no_alarm() -> None:
     assert events == []
 
 
-def test_groups_are_watched_apart() -> None:
+def test_relations_are_watched_apart_and_only_in_their_first_variant() -> None:
     watch, chooser = Watch(), random.Random(4)
     events = []
     for hour in range(20 * 24):
-        for model, base in (("thread", 26.0), ("process", 27.0)):
-            value = base * (1.4 if model == "process" and hour >= 16 * 24 else 1.0) * chooser.gauss(1, 0.01)
-            identity = Identity("cacheline_cas", Target((0, 1)), {"model": model}, "l3")
+        for relation, model, base in (
+            ("l3", "thread", 26.0),
+            ("package", "thread", 110.0),
+            ("l3", "process", 27.0),
+        ):
+            moved = (relation, model) != ("l3", "thread") and hour >= 16 * 24
+            value = base * (1.4 if moved else 1.0) * chooser.gauss(1, 0.01)
+            identity = Identity("cacheline_cas", Target((0, 1)), {"model": model}, relation)
             event = watch.observe(identity, "latency_ns", _visit(hour * _HOUR_S, value))
             events += [event] if event else []
-    assert [event["variant"] for event in events] == ["model=process"]
+    assert [(event["relation"], event["variant"]) for event in events] == [("package", "model=thread")]
+
+
+def test_no_more_groups_are_watched_than_the_false_alarm_rate_allows() -> None:
+    watch = Watch()
+    for node in range(GROUPS_MAX + 5):
+        identity = Identity("memory_latency", Target((0,), node=node), {"pages": "base"})
+        watch.observe(identity, "latency_ns", _visit(0.0, 90.0))
+    assert len(watch._series) == GROUPS_MAX
