@@ -1,0 +1,53 @@
+"""In a guest with two sockets and SMT: the daemon lives through CPUs that go and come back.
+
+Minutes, since the guest is emulated. The recipe lies beside this checkout.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+import pytest
+
+from shared_material import shared_path
+from toposcope.measure.runner import kernels_path
+
+PROJECT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def share(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the guest sees as /share: the daemon with all that it depends on, installed into a folder."""
+    folder = tmp_path_factory.mktemp("share")
+    site = folder / "site"
+    command = [sys.executable, "-m", "pip", "install", "--quiet", "--target", site, PROJECT]
+    subprocess.run(command, check=True, capture_output=True)
+    (folder / "bin").mkdir()
+    shutil.copy(kernels_path(), folder / "bin")
+    shutil.copy(PROJECT / "tests/vm/daemon_guest.py", folder)
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.skipif(sysconfig.get_python_version() != "3.11", reason="the guest's Python is 3.11")
+def test_the_daemon_survives_hotplug(share: Path) -> None:
+    run = shared_path("vm", "run")
+    if shutil.which("qemu-system-x86_64") is None:
+        pytest.skip("qemu-system-x86_64 is not installed")
+    command = [
+        run,
+        "--topology",
+        "2s2c2t",
+        "--share",
+        share,
+        "--timeout",
+        "800",
+        PROJECT / "tests/vm/daemon.sh",
+    ]
+    done = subprocess.run([*command, "3", "5"], capture_output=True, text=True, check=False)
+    assert done.stdout.splitlines()[-1:] == ["survived"], done.stdout + done.stderr
