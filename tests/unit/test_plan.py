@@ -8,6 +8,7 @@ import pytest
 
 from toposcope.measure.core_sets import compact_order, core_sets, spread_order
 from toposcope.measure.plan import (
+    MATRIX_PROBE,
     RANDOM_PAIRS_PER_RELATION,
     ProbeChoice,
     Task,
@@ -83,6 +84,19 @@ def test_the_whole_matrix_has_every_pair_once() -> None:
     tasks = all_pairs(machine, _choice(TargetKind.PAIR), machine.online_cpus)
     pairs = {frozenset(task.identity.target.cpus) for task in tasks}
     assert len(tasks) == len(pairs) == 16 * 15 // 2
+
+
+def test_the_matrix_probe_is_planned_for_every_pair_of_a_machine_that_is_not_too_large() -> None:
+    spec = ProbeSpec(MATRIX_PROBE, "Help.", "operation", TargetKind.PAIR, (Measure("latency_ns", "help"),),
+                     variants={"model": ("thread", "process")})  # fmt: skip
+    tasks = _plan(two_packages(), ProbeChoice(spec, 600.0, 3600.0))
+    threads = [task for task in tasks if task.identity.variant["model"] == "thread"]
+    assert len({frozenset(task.identity.target.cpus) for task in threads}) == 16 * 15 // 2
+    assert len({task.identity.id for task in tasks}) == len(tasks)
+    assert {task.choice.interval_s for task in tasks if task.tier == 2} == {86_400.0}
+    assert not [
+        task for task in _plan(two_packages(cores=32), ProbeChoice(spec, 600.0, 3600.0)) if task.tier == 2
+    ]
 
 
 def test_a_large_machine_gets_a_small_plan_that_misses_no_relation() -> None:

@@ -26,7 +26,9 @@ def ours() -> dict[str, Sets]:
         name: {frozenset(cpus) for cpus in document[name] or ()} for name in ("packages", "dies", "cores")
     }
     found["nodes"] = {frozenset(node["cpus"]) for node in document["numa_nodes"]} - {frozenset()}
-    found["node ids"] = {frozenset([node["id"]]) for node in document["numa_nodes"]}
+    # hwloc shows no node without memory (lscpu does, with its CPUs: compared as "nodes").
+    with_memory = [node for node in document["numa_nodes"] if node["memory_bytes"]]
+    found["node ids"] = {frozenset([node["id"]]) for node in with_memory}
     found["L3"] = {frozenset(cache["cpus"]) for cache in document["caches"] if cache["level"] == 3}
     found["L2"] = {frozenset(cache["cpus"]) for cache in document["caches"] if cache["level"] == 2}
     found["CPUs"] = {frozenset(document["online_cpus"])}

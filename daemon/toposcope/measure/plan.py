@@ -2,7 +2,8 @@
 
 Tier 0 holds one representative target of every relation, node pair and core set, so that a first answer
 comes soon; tier 1 adds pairs drawn at random from each relation, which shows whether the representative
-is one; tier 2 is the rest of the CPU × CPU matrix, only for the probe that the matrix is made of.
+is one; tier 2 is the rest of the CPU × CPU matrix once a day, for the probe that the matrix is made of and
+up to 64 CPUs. On larger machines the daemon knows a sample; `toposcope matrix --measure` measures all pairs.
 """
 
 from __future__ import annotations
@@ -21,6 +22,9 @@ from toposcope_probes.contract import ProbeSpec, TargetKind
 RANDOM_PAIRS_PER_RELATION: Final = 4
 # The probe whose pairs make up the full matrix, and the variant that is measured for all pairs.
 MATRIX_PROBE: Final = "cacheline_cas"
+# Up to so many CPUs the daemon measures every pair (2,016): each costs memory and time at every rendering.
+_MATRIX_CPUS_MAX: Final = 64
+_MATRIX_INTERVAL_S: Final = 86_400.0
 # Beyond this many CPUs representatives and random pairs are drawn from a sample of the pairs.
 _ALL_PAIRS_CPUS_MAX: Final = 128
 _CORE_SET_CPUS_MAX: Final = 64
@@ -65,7 +69,7 @@ def plan(
     interpreters: Sequence[str] = (),
     seed: int = 0,
 ) -> tuple[Task, ...]:
-    """All tasks of tiers 0 and 1 on `cpus`, most important first. `seed` draws the random pairs."""
+    """All tasks of the daemon on `cpus`, most important first. `seed` draws the random pairs."""
     usable = tuple(sorted(set(cpus) & set(machine.online_cpus)))
     tasks: list[Task] = []
     for choice in choices:
@@ -74,7 +78,20 @@ def plan(
                 Task(choice, identify(machine, choice.spec, target, variant), tier)
                 for variant in variants(machine, choice.spec)
             ]
+    planned = {task.identity.id for task in tasks}
+    tasks += [task for task in _rest_of_matrix(machine, choices, usable) if task.identity.id not in planned]
     return tuple(sorted(tasks, key=lambda task: task.tier))
+
+
+def _rest_of_matrix(machine: Machine, choices: Sequence[ProbeChoice], cpus: Sequence[int]) -> Iterator[Task]:
+    """Every pair in the matrix's variant (threads, home first), once a day or as a person set it."""
+    for choice in choices:
+        if choice.spec.name != MATRIX_PROBE or len(cpus) > _MATRIX_CPUS_MAX:
+            continue
+        daily = choice if choice.configured else replace(choice, interval_s=_MATRIX_INTERVAL_S)
+        variant = next(variants(machine, choice.spec))
+        for pair in itertools.combinations(cpus, 2):
+            yield Task(daily, identify(machine, choice.spec, Target(pair), variant), 2)
 
 
 def more_often(tasks: Sequence[Task], budget_ratio: float) -> tuple[Task, ...]:

@@ -21,6 +21,8 @@ BURST_INTERVAL_S: Final = 3.0
 _TIER_HEAD_START_S: Final = 30.0
 # Longer visits than this come once an interval from the start: a burst of them would cost minutes.
 _BURST_VISIT_MS_MAX: Final = 50.0
+# The matrix' pairs are many, and representatives tell of modes.
+_BURST_TIER_MAX: Final = 1
 # A task whose CPUs are busy comes back after this long.
 POSTPONE_S: Final = 5.0
 
@@ -50,7 +52,7 @@ class Schedule:
         self._orders = 0
         for task in tasks:
             entry = _Entry(task, now_s)
-            if task.spec.visit_ms > _BURST_VISIT_MS_MAX:
+            if task.spec.visit_ms > _BURST_VISIT_MS_MAX or task.tier > _BURST_TIER_MAX:
                 entry.visits = BURST_VISITS
             if task.identity.id in visited:
                 entry.visits = BURST_VISITS
