@@ -137,8 +137,9 @@ async def _run_once(
         )
     if metric.pattern is None:
         return outcome.duration_s
-    for line in outcome.complaint.splitlines():
-        search.take(line.encode())
+    if not search.has_found:
+        for line in outcome.complaint.splitlines():
+            search.take(line.encode())
     return search.number(command[0])
 
 
@@ -156,6 +157,10 @@ class _Search:
     def __init__(self, pattern: re.Pattern[str] | None) -> None:
         self._pattern = pattern
         self._text: str | None = None
+
+    @property
+    def has_found(self) -> bool:
+        return self._text is not None
 
     def take(self, line: bytes) -> None:
         if self._pattern is not None and (match := self._pattern.search(line.decode("utf-8", "replace"))):

@@ -61,6 +61,22 @@ def test_a_signal_reaches_the_command_itself(tmp_path: Path) -> None:
         assert process.wait(20) == 42
 
 
+def test_a_daemon_of_this_machine_is_asked_and_one_of_another_is_not_believed(tmp_path: Path) -> None:
+    other = tmp_path / "other.csv"
+    other.write_text("cpu,0,1\n0,,50\n1,50,\n")
+    quiet = {"probes": {"enabled": False}}
+    words = ("run", "--dry-run", "--workers", "1", "--format", "json", "--", "true")
+    with DaemonProcess(tmp_path, quiet) as daemon:
+        answer = json.loads(_toposcope(tmp_path, words[0], "--url", daemon.url, *words[1:]).stdout)
+        assert answer["source"] == daemon.url
+        daemon.stop()
+    with DaemonProcess(tmp_path, quiet, ("--matrix", str(other))) as daemon:
+        refused = _toposcope(tmp_path, words[0], "--url", daemon.url, *words[1:])
+        assert refused.returncode == 2
+        assert "speaks of another machine" in refused.stderr
+        daemon.stop()
+
+
 def test_a_dry_run_starts_nothing(tmp_path: Path) -> None:
     mark = tmp_path / "mark"
     done = _toposcope(tmp_path, "run", "--dry-run", "--format", "json", "--anyway", "--", "touch", str(mark))
@@ -109,6 +125,30 @@ def test_tune_says_where_there_is_no_difference(tmp_path: Path) -> None:
     assert done.returncode == 0
     assert "no difference" in done.stdout
     assert "unchanged" in done.stdout.splitlines()[1]
+
+
+@pytest.mark.skipif(len(CPUS) < 2, reason="a placement needs a choice")
+def test_tune_stops_at_ctrl_c_with_what_it_has_and_leaves_nothing_running(tmp_path: Path) -> None:
+    pid_file = tmp_path / "pid"
+    script = f"test -e {pid_file} || exec touch {pid_file}; echo $$ > {pid_file}; exec sleep 60"
+    with _start(tmp_path, "tune", "--workers", "1", "--", "sh", "-c", script) as process:
+        end_s = time.monotonic() + 30
+        while not (pid_file.exists() and pid_file.read_text().strip()):
+            assert time.monotonic() < end_s
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        out, _ = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert "no difference; nothing was run to the end of a round" in out
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(pid_file.read_text()), 0)
+
+
+@pytest.mark.skipif(len(CPUS) < 2, reason="a placement needs a choice")
+def test_the_metric_is_searched_in_stderr_where_stdout_has_none(tmp_path: Path) -> None:
+    arguments = ("tune", "--workers", "1", "--metric", r"t=(\d+)", "--rounds", "6", "--format", "json")
+    done = _toposcope(tmp_path, *arguments, "--", "sh", "-c", "echo t=1 >&2; echo t=9 >&2")
+    assert {placement["median"] for placement in json.loads(done.stdout)["placements"]} == {9}
 
 
 def test_explain_sees_a_busy_process(tmp_path: Path) -> None:
