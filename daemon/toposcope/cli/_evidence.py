@@ -8,14 +8,16 @@ from pathlib import Path
 
 from toposcope import matrix as matrices
 from toposcope.advise.facts import Evidence
-from toposcope.cli import _measuring, _source
+from toposcope.cli import _source
 from toposcope.errors import StoreError, UsageError
 from toposcope.evidence import evidence_of, has_cells
 from toposcope.measure.plan import MATRIX_PROBE
 from toposcope.measure.validity import WINDOW_VISITS_MAX
 from toposcope.store import Store
+from toposcope.topology.discover import discover
 from toposcope.topology.document import from_document
 from toposcope.topology.fingerprint import fingerprint, same_machine
+from toposcope.topology.sysfs import Root
 from toposcope.view import View
 
 
@@ -25,7 +27,7 @@ def live(url: str | None, config_file: Path | None) -> Evidence:
     if daemon is not None:
         return _of_daemon(daemon)
     directory = _source.own_store(_source.settings_from(config_file))
-    machine = _measuring.this_machine()
+    machine = discover(Root("/"))
     view = View(machine, fingerprint(machine))
     try:
         with Store(directory, writer=False) as store:
@@ -44,7 +46,7 @@ def here(url: str | None, config_file: Path | None) -> Evidence:
     evidence = live(url, config_file)
     if evidence.machine.is_this_system:
         return evidence
-    machine = _measuring.this_machine()
+    machine = discover(Root("/"))
     if evidence.mode == "replay" or not same_machine(evidence.machine, machine):
         raise UsageError(
             f"{evidence.source} speaks of another machine than this one",
