@@ -204,7 +204,12 @@ class Store:
         try:
             with self._database:
                 self._fold(limit_s)
-                removed = self._database.execute("DELETE FROM visits WHERE time_s < ?", (limit_s,)).rowcount
+                # Each result's newest visit stays: a clock that jumped ahead makes all of them look old.
+                removed = self._database.execute(
+                    "DELETE FROM visits WHERE time_s < ?"
+                    " AND row NOT IN (SELECT max(row) FROM visits GROUP BY result)",
+                    (limit_s,),
+                ).rowcount
                 oldest_day = int(now_s // _SECONDS_PER_DAY) - daily_days
                 self._database.execute("DELETE FROM daily WHERE day < ?", (oldest_day,))
             while self._used_bytes() > max_bytes and (step := self._drop_oldest()):
