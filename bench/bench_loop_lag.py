@@ -39,12 +39,10 @@ async def measure(sysroot: Path, repeats: int) -> None:
             durations.append(time.monotonic() - begin_s)
             idle.append(await latest_tick_ms(loop.run_in_executor(worker, time.sleep, durations[-1])))
     print(f"{repeats} discoveries of {sorted(durations)[repeats // 2] * 1e3:.0f} ms (median)")
-    print(
-        f"latest tick beside an idle worker: median {sorted(idle)[repeats // 2]:.1f}, worst {max(idle):.1f} ms"
-    )
-    print(
-        f"latest tick beside a discovery:    median {sorted(busy)[repeats // 2]:.1f}, worst {max(busy):.1f} ms"
-    )
+    for beside, ticks in (("an idle worker", idle), ("a discovery", busy)):
+        print(
+            f"latest tick beside {beside}: median {sorted(ticks)[repeats // 2]:.1f}, worst {max(ticks):.1f} ms"
+        )
 
 
 def main() -> None:
