@@ -1,9 +1,9 @@
 """Detection and false alarms of `measure/drift.py`, on simulated series; deterministic, numpy for the noise.
 
-    bench_drift.py false [--host-days 30000] [--groups 10] [--seed 0]
-                                                              false events a host-year, worst admitted noise
-    bench_drift.py steps                                      share of steps found within n visits, by size
-    bench_drift.py traps                                      ramps, spikes, moving vCPUs, heavier noise
+bench_drift.py false [--host-days 30000] [--groups 10] [--seed 0]
+                                                          false events a host-year, worst admitted noise
+bench_drift.py steps                                      share of steps found within n visits, by size
+bench_drift.py traps                                      ramps, spikes, moving vCPUs, heavier noise
 """
 
 from __future__ import annotations

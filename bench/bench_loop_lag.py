@@ -40,9 +40,8 @@ async def measure(sysroot: Path, repeats: int) -> None:
             idle.append(await latest_tick_ms(loop.run_in_executor(worker, time.sleep, durations[-1])))
     print(f"{repeats} discoveries of {sorted(durations)[repeats // 2] * 1e3:.0f} ms (median)")
     for beside, ticks in (("an idle worker", idle), ("a discovery", busy)):
-        print(
-            f"latest tick beside {beside}: median {sorted(ticks)[repeats // 2]:.1f}, worst {max(ticks):.1f} ms"
-        )
+        median, worst = sorted(ticks)[repeats // 2], max(ticks)
+        print(f"latest tick beside {beside}: median {median:.1f}, worst {worst:.1f} ms")
 
 
 def main() -> None:

@@ -107,7 +107,9 @@ def _noisy(shape: Shape, noise: Noise, rng: Random) -> list[list[float]]:
             if i == j:
                 continue
             luck = rng.gauss(0, 1) / (max(0.3, rng.random()) if noise.heavy_tails else 1)
-            value = shape.latency_ns[i][j] * scale * speed[i] * speed[j] * max(0.5, 1 + noise.pair_ratio * luck)
+            value = (
+                shape.latency_ns[i][j] * scale * speed[i] * speed[j] * max(0.5, 1 + noise.pair_ratio * luck)
+            )
             values[i][j] = max(grain, round(value / grain) * grain) if grain else value
     for i in range(count):
         for j in range(i):

@@ -100,7 +100,11 @@ def _between_groups(
 
 
 def _homed(
-    rng: Random, latency: tuple[tuple[float, ...], ...], levels: list[tuple[str, Labels]], home: int, far: float
+    rng: Random,
+    latency: tuple[tuple[float, ...], ...],
+    levels: list[tuple[str, Labels]],
+    home: int,
+    far: float,
 ) -> tuple[tuple[float, ...], ...]:
     """What is not on the home package looks as far as another package, once it leaves its own L3 domain."""
     wide, close = levels[-1][1], levels[-2][1]
@@ -160,7 +164,9 @@ def hybrid(rng: Random, max_cpus: int = 256) -> Shape:
     p_cores, clusters = rng.choice((2, 4, 6, 8)), rng.randint(1, 4)
     count = 2 * p_cores + 4 * clusters
     core = tuple(cpu // 2 if cpu < 2 * p_cores else cpu for cpu in range(count))
-    cluster = tuple(cpu // 2 if cpu < 2 * p_cores else 1000 + (cpu - 2 * p_cores) // 4 for cpu in range(count))
+    cluster = tuple(
+        cpu // 2 if cpu < 2 * p_cores else 1000 + (cpu - 2 * p_cores) // 4 for cpu in range(count)
+    )
     near = _log_uniform(rng, 4, 10)
     p_p = near * rng.uniform(3, 8)
     p_e, e_e = p_p * rng.uniform(0.8, 1.2), p_p * rng.uniform(1.0, 1.6)
@@ -201,4 +207,11 @@ def flat(rng: Random, max_cpus: int = 256) -> Shape:
     return Shape("flat", (), _table(count, lambda _i, _j: base))
 
 
-FAMILIES = {"nested": nested, "mesh": mesh, "ring": ring, "hybrid": hybrid, "clusters": clusters, "flat": flat}
+FAMILIES = {
+    "nested": nested,
+    "mesh": mesh,
+    "ring": ring,
+    "hybrid": hybrid,
+    "clusters": clusters,
+    "flat": flat,
+}
