@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from toposcope import report
-from toposcope.advise.facts import Evidence, NodeCosts
+from toposcope.advise.facts import Evidence, Load, NodeCosts
 from toposcope.judgements import ClaimStanding
 from toposcope.matrix import Matrix
 from toposcope.measure.plan import MATRIX_PROBE
@@ -22,11 +22,18 @@ def evidence_of(view: View, now_s: float, source: str) -> Evidence:
         matrix=matrix if has_cells(matrix) else None,
         node_costs=_node_costs(view),
         claims=tuple(ClaimStanding(one.claim, one.verdict, one.ratio, one.interval) for one in judged),
+        load=_load(view),
         mode=view.mode,
         source=source,
         age_s=max(0.0, now_s - min(times)) if times else None,
         placement=view.placement,
     )
+
+
+def _load(view: View) -> Load | None:
+    """The CPUs that were busy when the daemon last looked; None where none looks (a store, a replay)."""
+    busy = view.status.get("busy_cpus")
+    return None if busy is None else Load(busy_cpus=tuple(busy))
 
 
 def has_cells(matrix: Matrix) -> bool:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
-from toposcope.cli import _measuring
 from toposcope.cli._output import format_option, print_json
 from toposcope.doctor import Limit, limits
 from toposcope.errors import ToposcopeError
 from toposcope.measure import runner
+from toposcope.topology.load import load_machine
 from toposcope.topology.sysfs import Root
 
 _MARKS = {"fine": "ok ", "limits": "!! ", "unknown": "?  "}
@@ -16,15 +18,17 @@ _MARKS = {"fine": "ok ", "limits": "!! ", "unknown": "?  "}
 
 @click.command()
 @format_option()
-def command(output_format: str) -> None:
+@click.option("--sysroot", type=click.Path(path_type=Path), metavar="DIR", help="Look at a captured machine.")
+def command(output_format: str, sysroot: Path | None) -> None:
     """Say what limits measuring here: quota, cpuset, hypervisor, frequency, permissions, settings.
 
     Nothing is changed. Exit status 1 where measuring is impossible, else 0.
     """
-    root = Root("/")
-    found = [_program(), *limits(_measuring.this_machine(), root)]
+    machine = load_machine(sysroot)
+    found = [_program(), *limits(machine, Root(sysroot or "/"))]
     if output_format == "json":
-        print_json({"schema_version": 1, "checks": found})
+        mode = "live" if machine.is_this_system else "replay"
+        print_json({"schema_version": 1, "mode": mode, "checks": found})
     else:
         for limit in found:
             click.echo(f"{_MARKS[limit.status]}{limit.name + ':':22}{limit.value}")
