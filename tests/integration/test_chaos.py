@@ -20,6 +20,8 @@ from integration.daemon_process import DaemonProcess
 from toposcope.clock import ManualClock
 from toposcope.results import Estimate, Identity, Target, Visit
 from toposcope.store import FILE_NAME, Store
+from toposcope_probes import load_all
+from toposcope_probes.contract import TargetKind
 
 pytestmark = [
     pytest.mark.slow,
@@ -28,8 +30,12 @@ pytestmark = [
 ]
 _ROUNDS = int(os.environ.get("TOPOSCOPE_CHAOS_ROUNDS", "200"))
 _SEED = int(os.environ.get("TOPOSCOPE_CHAOS_SEED", "20261122"))
-# As much writing as can be had.
-_BUSY = {"probes": {"budget_ratio": 1.0, "cacheline_cas": {"interval_s": 1.0}}}
+# As much writing as can be had, on a busy machine too: max_age_s ends the daemon's politeness.
+_BUSY = {"probes": {"budget_ratio": 1.0, "cacheline_cas": {"interval_s": 1.0, "max_age_s": 1.0}}}
+# Kernels that are there to be met: every probe of pairs each second.
+_PAIRS = {
+    spec.name: {"interval_s": 1.0, "max_age_s": 1.0} for spec in load_all() if spec.target is TargetKind.PAIR
+}
 
 
 def _stored_times(store: Path) -> dict[str, set[float]]:
@@ -87,7 +93,7 @@ def test_kernels_that_die_or_stop_cost_their_visits_only(tmp_path: Path, number:
     """A stopped one ends by its deadline, so a round of those takes longer."""
     wanted = max(3, _ROUNDS // 40 if number == signal.SIGSTOP else _ROUNDS)
     hit: set[int] = set()
-    with DaemonProcess(tmp_path, _BUSY) as daemon:
+    with DaemonProcess(tmp_path, {"probes": {"budget_ratio": 1.0, **_PAIRS}}) as daemon:
         end_s = time.monotonic() + 600
         while len(hit) < wanted:
             assert time.monotonic() < end_s, f"{len(hit)} of {wanted} kernels were met"
@@ -99,6 +105,7 @@ def test_kernels_that_die_or_stop_cost_their_visits_only(tmp_path: Path, number:
                     hit.add(child)
                 except ProcessLookupError:
                     continue
+            time.sleep(0.0005)
         assert daemon.get("/metrics")[0] == 200
         before = {each["id"]: each["visits"] for each in daemon.json("/api/v1/results")["results"]}
         daemon.wait_for(
