@@ -14,10 +14,12 @@ from toposcope import replay, results
 from toposcope.cli import _measuring, _source
 from toposcope.cli._output import format_option, print_json
 from toposcope.errors import StoreError, UsageError
+from toposcope.evidence import has_cells
 from toposcope.matrix import Matrix
 from toposcope.measure.plan import MATRIX_PROBE, all_pairs
 from toposcope.measure.validity import WINDOW_VISITS_MAX
 from toposcope.store import Store
+from toposcope.topology.document import from_document
 from toposcope.topology.fingerprint import fingerprint
 from toposcope.topology.model import Machine
 from toposcope.view import View
@@ -125,11 +127,11 @@ def _known(spec: ProbeSpec, url: str | None, config_file: Path | None) -> _Answe
     if daemon is not None:
         text = daemon.get_bytes(f"/api/v1/matrix/{spec.name}", format="csv").decode()
         topology = daemon.get("/api/v1/topology")
-        from toposcope.topology.document import from_document
-
-        return _Answer(
-            matrices.parse_csv(text, name=daemon.url), from_document(topology), daemon.url, topology["mode"]
-        )
+        matrix = matrices.parse_csv(text, name=daemon.url)
+        if url is None and topology["mode"] == "live" and not has_cells(matrix):
+            # Unstable pairs have no single value to keep; one of this moment can still be measured.
+            return None
+        return _Answer(matrix, from_document(topology), daemon.url, topology["mode"])
     directory = _source.own_store(_source.settings_from(config_file))
     machine = _measuring.this_machine()
     view = View(machine, fingerprint(machine))
@@ -140,7 +142,7 @@ def _known(spec: ProbeSpec, url: str | None, config_file: Path | None) -> _Answe
     except StoreError:
         return None
     matrix = view.matrix(spec.name)
-    if not any(cell is not None for row in matrix.cells for cell in row):
+    if not has_cells(matrix):
         return None
     return _Answer(matrix, machine, str(directory), "live")
 
