@@ -225,10 +225,13 @@ def end_children() -> None:
 def _child_pids() -> list[int]:
     """The children of all our threads (/proc/PID/task/TID/children, proc(5); CONFIG_PROC_CHILDREN)."""
     lists = list(Path("/proc/self/task").glob("*/children"))
-    if lists:
-        return [int(pid) for one in lists for pid in one.read_text("ascii").split()]
-    own = str(os.getpid())
     found: list[int] = []
+    for one in lists:
+        with contextlib.suppress(OSError):  # the thread ended meanwhile; its children are another's now
+            found += [int(pid) for pid in one.read_text("ascii").split()]
+    if lists:
+        return found
+    own = str(os.getpid())
     for stat in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):  # it ended meanwhile
             if stat.read_text("utf-8", "replace").rpartition(")")[2].split()[1] == own:

@@ -15,17 +15,19 @@ MIN_KNOWN_SHARE: Final = 0.5
 # A clock is taken for coarse if so many of all values are multiples of one step, that near.
 ON_GRID_SHARE: Final = 0.9
 ON_GRID_TOLERANCE: Final = 0.02
+# In a picosecond light travels 0.3 mm: no line gets from one CPU to another so fast.
+LEAST_LATENCY_NS: Final = 1e-3
 
 Values = Sequence[Sequence[float | None]]
 
 
 def impossible_cells(matrix: Matrix) -> list[tuple[int, int]]:
-    """The pairs of CPU ids whose latency is zero or less: the clock was too coarse, or the tool is broken."""
+    """The pairs of CPU ids whose latency is zero or less, or below a picosecond: coarse clock or junk."""
     return [
         (row_cpu, column_cpu)
         for row_cpu, row in zip(matrix.cpus, matrix.cells, strict=True)
         for column_cpu, cell in zip(matrix.cpus, row, strict=True)
-        if cell is not None and cell <= 0
+        if cell is not None and cell < LEAST_LATENCY_NS
     ]
 
 
