@@ -44,11 +44,6 @@ def to_base(name: str, value: float) -> float:
     return value * _BASE_UNITS[split_unit(name)[1]][1]
 
 
-def ns_to_s(value_ns: float) -> float:
-    """Nanoseconds to seconds."""
-    return value_ns / NS_PER_S
-
-
 def format_ns(value_ns: float) -> str:
     """A duration for people: three significant digits with the unit that keeps them readable."""
     for limit, factor, unit in ((1e3, 1.0, "ns"), (1e6, 1e3, "µs"), (1e9, 1e6, "ms")):
