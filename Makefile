@@ -6,7 +6,7 @@ STAMP  := $(VENV)/.installed
 KERNEL_SOURCES := $(wildcard probes/toposcope_probes/*.c probes/toposcope_probes/core/*.c probes/toposcope_probes/core/*.h)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-slow lint format types check-host package release-check lock clean
+.PHONY: help run test test-slow soak lint format types check-host package release-check lock clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -21,6 +21,9 @@ test: $(STAMP) $(VENV)/.tested-tools ## install into .venv and run the tests
 
 test-slow: $(STAMP) $(VENV)/.tested-tools ## the tests that take minutes: VM, soak, chaos
 	$(BIN)/pytest -m slow --timeout 3600
+
+soak: $(STAMP) $(VENV)/.tested-tools ## two hours of a busy daemon: memory, descriptors, threads (HOURS=2)
+	$(BIN)/python tests/soak/daemon_soak.py --hours $(or $(HOURS),2)
 
 lint: $(VENV)/.tested-tools ## ruff and mypy
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
