@@ -97,8 +97,11 @@ class ProbeSpec:
     matrix, verdict, drift and advice use. `interval_s` is the time between two visits of one target,
     `visit_ms` an upper estimate of a visit's duration for the planner, `deadline_ms` the time (for one
     target) after which the runner kills the program. `saturates` marks probes that hurt others beyond
-    their CPU time (memory bandwidth, shared caches): these have a second budget. Probes that are
-    `on_request_only` are never scheduled by the daemon itself.
+    their CPU time (memory bandwidth, shared caches): these have a second budget. `feels_load` marks probes
+    whose members sleep, wait or are preempted as part of what is measured: other work on their CPUs drops no
+    batch, it changes the outcome. `symmetric` pairs are measured in one direction only, as the other one is
+    the same by the kernel's own making. Probes that are `on_request_only` are never scheduled by the daemon
+    itself.
     """
 
     name: str
@@ -116,6 +119,7 @@ class ProbeSpec:
     deadline_ms: float = 2000.0
     max_age_s: float = 86_400.0
     saturates: bool = False
+    feels_load: bool = False
     on_request_only: bool = False
     enabled: bool = True
 

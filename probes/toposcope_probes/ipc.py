@@ -32,4 +32,5 @@ SPEC: Final = ProbeSpec(
     interval_s=14_400.0,
     visit_ms=20.0,
     deadline_ms=2000.0,
+    feels_load=True,
 )

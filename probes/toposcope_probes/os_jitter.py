@@ -35,4 +35,5 @@ SPEC: Final = ProbeSpec(
     interval_s=900.0,
     visit_ms=32.0,
     deadline_ms=2000.0,
+    feels_load=True,
 )

@@ -26,4 +26,5 @@ SPEC: Final = ProbeSpec(
     max_age_s=7 * 86_400.0,
     visit_ms=500.0,
     deadline_ms=35_000.0,
+    feels_load=True,
 )

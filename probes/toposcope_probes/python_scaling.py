@@ -29,4 +29,5 @@ SPEC: Final = ProbeSpec(
     visit_ms=3000.0,
     deadline_ms=60_000.0,
     arguments={"deadline_ms": "45000"},
+    feels_load=True,
 )

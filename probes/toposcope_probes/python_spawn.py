@@ -30,4 +30,5 @@ SPEC: Final = ProbeSpec(
     max_age_s=7 * 86_400.0,
     visit_ms=700.0,
     deadline_ms=35_000.0,
+    feels_load=True,
 )

@@ -28,4 +28,5 @@ SPEC: Final = ProbeSpec(
     interval_s=3600.0,
     visit_ms=20.0,
     deadline_ms=2000.0,
+    feels_load=True,
 )

@@ -31,4 +31,5 @@ SPEC: Final = ProbeSpec(
     interval_s=1800.0,
     visit_ms=8.0,
     deadline_ms=2000.0,
+    feels_load=True,
 )

@@ -27,6 +27,8 @@ def _judge(**changes: object) -> tuple[str, str]:
         "batches_dropped": {"context_switch": 0},
         "checks": {"frequency_ratio": 1.0},
         "surroundings": Surroundings(),
+        "duration_s": 0.004,
+        "feels_load": False,
     }
     return judge_visit({"latency_ns": _estimate(26.0)}, "latency_ns", **(facts | changes))  # type: ignore[arg-type]
 
@@ -44,14 +46,26 @@ def test_a_quiet_visit_is_ok() -> None:
         ),
         ({"checks": {"frequency_ratio": 0.7}}, "the CPU ran 0.70 times as fast after the visit as before it"),
         ({"surroundings": Surroundings(steal_ms=10.0)}, "the hypervisor took 10 ms from these CPUs"),
+        ({"checks": {"run_delay_ns": 3e6}}, "a thread waited 75% of the visit for its CPU"),
+        (
+            {"surroundings": Surroundings(busy=True), "feels_load": True},
+            "its CPUs were busy with other work, which is in the numbers",
+        ),
     ],
 )
 def test_each_rule_gives_its_reason(changes: dict[str, object], expected: str) -> None:
     assert _judge(**changes) == ("noisy", expected)
 
 
+def test_waiting_is_no_reason_where_little_of_it_was_or_where_it_is_what_is_measured() -> None:
+    assert _judge(checks={"run_delay_ns": 1e6}) == ("ok", "")
+    assert _judge(checks={"run_delay_ns": 3e6}, feels_load=True) == ("ok", "")
+    assert _judge(surroundings=Surroundings(busy=True)) == ("ok", "")
+
+
 def test_a_wide_interval_is_noisy_and_no_batch_at_all_is_failed() -> None:
-    facts = {"batches_kept": 5, "checks": {}, "surroundings": Surroundings()}
+    facts = {"batches_kept": 5, "checks": {}, "surroundings": Surroundings(), "duration_s": 0.004,
+             "feels_load": False}  # fmt: skip
     wide = judge_visit({"x_ns": _estimate(26.0, 0.3)}, "x_ns", batches_dropped={}, **facts)  # type: ignore[arg-type]
     assert wide == ("noisy", "the visit's interval is ±30% of its estimate")
     none = judge_visit({}, "x_ns", batches_dropped={"deadline": 7}, **(facts | {"batches_kept": 0}))  # type: ignore[arg-type]

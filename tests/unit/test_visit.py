@@ -13,6 +13,7 @@ from toposcope.errors import ToposcopeError
 from toposcope.measure import runner
 from toposcope.measure.lock import measuring_lock
 from toposcope.measure.plan import ProbeChoice, Task
+from toposcope.measure.session import Session
 from toposcope.measure.visit import Surveyed, Visitor
 from toposcope.results import Identity, Target
 from toposcope_probes.contract import Measure, ProbeSpec, TargetKind
@@ -54,7 +55,8 @@ def _visit(
     program.write_text("#!/bin/sh\n" + script)
     program.chmod(0o755)
     readings = iter(steal_ms or [])
-    visitor = Visitor(SystemClock(), steal_ms=lambda _: next(readings, 0.0))
+    last = (steal_ms or [0.0])[-1]
+    visitor = Visitor(SystemClock(), steal_ms=lambda _: next(readings, last))
     return asyncio.run(visitor.visit_together(tasks or [_task()]))
 
 
@@ -116,11 +118,52 @@ def test_steal_during_the_visit_makes_it_noisy(program: Path) -> None:
     assert (found.visit.verdict, found.visit.reason) == ("noisy", "the hypervisor took 20 ms from these CPUs")
 
 
-def test_of_several_targets_a_crash_costs_those_that_were_left(program: Path) -> None:
-    tasks = [_task(0, 1), _task(0, 2), _task(0, 3)]
-    found = _visit(program, f"echo '{_line(0, 1)}'; echo '{_line(0, 2)}'; kill -9 $$", tasks)
+@pytest.mark.parametrize(
+    ("misbehaviour", "fault"),
+    [("kill -9 $$", "signal_9"), ("kill -STOP $$", "deadline"), ("exit 0", "no_result")],
+)
+def test_of_several_targets_a_crash_costs_the_one_that_was_at_work(
+    program: Path, misbehaviour: str, fault: str
+) -> None:
+    tasks = [_task(0, 1), _task(0, 2), _task(0, 3), _task(0, 4)]
+    found = _visit(program, f"echo '{_line(0, 1)}'; echo '{_line(0, 2)}'; {misbehaviour}", tasks)
     assert [each.visit.verdict for each in found] == ["ok", "ok", "failed"]
-    assert [each.fault for each in found] == ["", "", "signal_9"]
+    assert [each.fault for each in found] == ["", "", fault]
+
+
+def test_garbage_among_many_lines_costs_the_target_whose_line_it_is(program: Path) -> None:
+    tasks = [_task(0, 1), _task(0, 2), _task(0, 3)]
+    found = _visit(program, f"echo '{_line(0, 1)}'; echo '{{broken'; echo '{_line(0, 3)}'", tasks)
+    assert [each.visit.verdict for each in found] == ["ok", "failed", "ok"]
+    assert [each.fault for each in found] == ["", "garbage", ""]
+
+
+def test_a_session_goes_on_after_the_target_that_killed_its_program(program: Path) -> None:
+    """The stand-in dies at pair 0-2 wherever it stands: the other three pairs are measured all the same."""
+    program.write_text(
+        "#!/bin/sh\ncase $2 in pairs=*) list=${2#pairs=} ;; *) list=$(echo ${2#cpus=} | tr , :) ;; esac\n"
+        "for pair in $(echo $list | tr , ' '); do\n"
+        "  [ $pair = 0:2 ] && kill -9 $$\n"
+        f"  echo '{_line(0, 77)}' | sed \"s/77/${{pair#0:}}/\"\n"
+        "done\n"
+    )
+    program.chmod(0o755)
+    kept: list[tuple[tuple[int, ...], str]] = []
+    session = Session(
+        Visitor(SystemClock(), steal_ms=lambda _: 0.0),
+        SystemClock(),
+        lambda task, visit: kept.append((task.identity.target.cpus, visit.verdict)),
+    )
+    asyncio.run(session.measure([[_task(0, second) for second in (1, 2, 3, 4)]]))
+    assert kept == [((0, 1), "ok"), ((0, 2), "failed"), ((0, 3), "ok"), ((0, 4), "ok")]
+
+
+def test_steal_spoils_the_pairs_measured_meanwhile_and_not_those_after_it(program: Path) -> None:
+    tasks = [_task(0, 1), _task(0, 2)]
+    script = f"echo '{_line(0, 1)}'; sleep 0.1; echo '{_line(0, 2)}'; sleep 0.1"
+    steal_ms = [100.0, 110.0, 110.0, 110.0]  # before, after the first look, later
+    found = _visit(program, f"sleep 0.1; {script}", tasks, steal_ms)
+    assert [each.visit.verdict for each in found] == ["noisy", "ok"]
 
 
 def test_a_missing_program_is_an_error_and_no_result(program: Path) -> None:

@@ -74,6 +74,7 @@ async def run(
     *,
     deadline_s: float,
     on_line: OnLine | None,
+    deadline_is_for_each_line: bool = False,
     environment: Mapping[str, str] | None = None,
     inherits_environment: bool = False,
     around_start: contextlib.AbstractContextManager[None] | None = None,
@@ -81,7 +82,8 @@ async def run(
 ) -> Outcome:
     """Run a program to its end or to its deadline; every whole line of its stdout goes to `on_line`.
 
-    Without `on_line` its stdout goes to /dev/null. `environment` is added to PATH and a neutral locale, or to
+    The deadline counts from the start, or from the last line (`deadline_is_for_each_line`). Without `on_line`
+    its stdout goes to /dev/null. `environment` is added to PATH and a neutral locale, or to
     the caller's whole environment (`inherits_environment`). `around_start` is entered for the start alone:
     what it sets on the calling thread, such as affinity, the program inherits. Cancelling kills the program,
     and still reaps it. Raises ToposcopeError where it can't be started.
@@ -89,25 +91,38 @@ async def run(
     base = os.environ if inherits_environment else _neutral_environment()
     whole = {**base, **(environment or {})}
     around = around_start or contextlib.nullcontext()
-    return await _Child(argv, deadline_s, on_line, whole, around, clock or SystemClock()).run()
+    deadline = _Deadline(deadline_s, deadline_is_for_each_line)
+    return await _Child(argv, deadline, on_line, whole, around, clock or SystemClock()).run()
 
 
 def _neutral_environment() -> dict[str, str]:
     return {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C.UTF-8"}
 
 
+@dataclass(slots=True)
+class _Deadline:
+    duration_s: float
+    is_for_each_line: bool
+    running: asyncio.Timeout | None = None
+
+    def heard(self) -> None:
+        """A whole line came."""
+        if self.is_for_each_line and self.running is not None and not self.running.expired():
+            self.running.reschedule(asyncio.get_running_loop().time() + self.duration_s)
+
+
 class _Child:
     def __init__(
         self,
         argv: Sequence[str | Path],
-        deadline_s: float,
+        deadline: _Deadline,
         on_line: OnLine | None,
         environment: Mapping[str, str],
         around_start: contextlib.AbstractContextManager[None],
         clock: Clock,
     ) -> None:
         self._argv = [os.fspath(word) for word in argv]
-        self._deadline_s = deadline_s
+        self._deadline = deadline
         self._on_line = on_line
         self._environment = environment
         self._around_start = around_start
@@ -185,11 +200,12 @@ class _Child:
         loop.add_reader(out_fd, self._read, out_fd, self._take_output, ended)
         loop.add_reader(err_fd, self._read, err_fd, self._take_complaint)
         try:
-            async with asyncio.timeout(self._deadline_s):
+            async with asyncio.timeout(self._deadline.duration_s) as self._deadline.running:
                 await ended.wait()
         except TimeoutError:
             return True
         finally:
+            self._deadline.running = None
             for fd in (pid_fd, out_fd, err_fd):
                 loop.remove_reader(fd)
             self._kill(pid)
@@ -221,6 +237,8 @@ class _Child:
         for line in lines:
             if self._on_line is not None:
                 self._on_line(line)
+        if lines:
+            self._deadline.heard()
 
     def _take_complaint(self, chunk: bytes) -> None:
         self._complaint = (self._complaint + chunk)[-_STDERR_BYTES_KEPT:]

@@ -36,7 +36,13 @@ class Session:
             for together in batches(tasks):
                 if budget_s is not None and self._clock.monotonic_s() - begin_s >= budget_s:
                     return
-                await self._visitor.visit_together(together, on_surveyed=self._keep_each(together))
+                await self._visit_all(together)
+
+    async def _visit_all(self, tasks: Sequence[Task]) -> None:
+        """In one process, or in as many more as broke off: each of them did one target at least."""
+        while tasks:
+            done = await self._visitor.visit_together(tasks, on_surveyed=self._keep_each(tasks))
+            tasks = tasks[len(done) :]
 
     def _keep_each(self, tasks: Sequence[Task]) -> Callable[[Surveyed], None]:
         pending = iter(tasks)

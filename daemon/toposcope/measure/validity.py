@@ -17,6 +17,9 @@ from toposcope.results import Estimate, Identity, Result, Verdict, Visit
 KEPT_RATIO_MIN: Final = 0.5
 # Frequency before and after: beyond this, the numbers belong to two different clocks.
 FREQUENCY_CHANGE_MAX: Final = 0.10
+# Batches in which a thread lost its CPU are dropped; a visit that spent more than this share of its time
+# waiting for a CPU lost what goes on between the batches as well (warm caches, the clock's frequency).
+RUN_DELAY_RATIO_MAX: Final = 0.5
 # Relative half-width of the visit's interval beyond which it is called noisy.
 INTERVAL_RATIO_MAX: Final = 0.15
 # Spread of visits around their median (90th against 10th percentile, as a ratio of the median).
@@ -30,7 +33,7 @@ STABLE_VISITS_MIN: Final = 10
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What the kernel's counters said of the target's CPUs between the visit's start and end, in ms.
+    """What went on around the visit: `steal_ms` between its start and end, `busy` CPUs before it.
 
     Source: steal in /proc/stat (proc(5)), in ticks of 10 ms as a rule: coarse, so any is too much.
     """
@@ -47,8 +50,13 @@ def judge_visit(
     batches_dropped: Mapping[str, int],
     checks: Mapping[str, float],
     surroundings: Surroundings,
+    duration_s: float,
+    feels_load: bool,
 ) -> tuple[Verdict, str]:
-    """The verdict on one visit whose program said `ok`, with its reason ("" for ok)."""
+    """The verdict on one visit whose program said `ok`, with its reason ("" for ok).
+
+    `feels_load` as in the spec: there waiting is part of what is measured, and a busy CPU is a reason.
+    """
     dropped = sum(batches_dropped.values())
     if primary not in measures:
         causes = _counted(batches_dropped) or "no reason given"
@@ -60,6 +68,11 @@ def judge_visit(
         )
     if surroundings.steal_ms > 0:
         return "noisy", f"the hypervisor took {surroundings.steal_ms:.0f} ms from these CPUs"
+    if surroundings.busy and feels_load:
+        return "noisy", "its CPUs were busy with other work, which is in the numbers"
+    delay_s = checks.get("run_delay_ns", 0.0) / 1e9
+    if delay_s > RUN_DELAY_RATIO_MAX * duration_s and not feels_load:
+        return "noisy", f"a thread waited {delay_s / duration_s:.0%} of the visit for its CPU"
     frequency = checks.get("frequency_ratio", 1.0)
     if abs(frequency - 1) > FREQUENCY_CHANGE_MAX:
         return "noisy", f"the CPU ran {frequency:.2f} times as fast after the visit as before it"

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
@@ -23,6 +24,10 @@ from toposcope.measure.plan import Task, arguments
 from toposcope.results import Estimate, Verdict, Visit
 from toposcope_probes.contract import ProbeSpec, Program
 
+# Lines of a program with many targets are judged together, so often: the steal counter moves in ticks of 10 ms.
+_LOOK_S: Final = 0.02
+_DETAIL_LENGTH_MAX: Final = 300
+
 
 @dataclass(slots=True)
 class Surveyed:
@@ -31,6 +36,15 @@ class Surveyed:
     visit: Visit
     cpu_s: float
     fault: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Heard:
+    """A line, the time since the one before, and when it came."""
+
+    text: bytes
+    duration_s: float
+    time_s: float
 
 
 class Visitor:
@@ -61,27 +75,35 @@ class Visitor:
     ) -> list[Surveyed]:
         """Measure the targets of several tasks of one probe and variant in one process, in their order.
 
-        Saves a process start a target (1 ms). `on_surveyed` hears of each one as it is done, so that an
-        interrupted matrix keeps what it has. The surroundings are those of the whole process.
+        Saves a process start a target (1 ms). Where the program breaks off, the target that it was at has a
+        failed visit, and those after it were not visited: the list ends there. `on_surveyed` hears of each
+        visit soon after it was made, so that an interrupted matrix keeps what it has.
         """
         assert tasks, "nothing to visit"
         cpus = sorted({cpu for task in tasks for cpu in task.identity.target.cpus})
         hearing = _Hearing(tasks, self._clock, busy, on_surveyed)
         async with measuring_lock(self._on_wait):
-            before_ms = self._steal_ms(cpus)
-            hearing.listen(lambda: self._steal_ms(cpus) - before_ms)
-            outcome = await runner.run(
-                command(tasks),
-                deadline_s=sum(task.spec.deadline_ms for task in tasks) / 1000,
-                on_line=hearing.take,
-                environment={"PYTHONDONTWRITEBYTECODE": "1"},
-                clock=self._clock,
-            )
+            hearing.listen(lambda: self._steal_ms(cpus))
+            try:
+                outcome = await runner.run(
+                    command(tasks),
+                    deadline_s=tasks[0].spec.deadline_ms / 1000,
+                    deadline_is_for_each_line=True,
+                    on_line=hearing.take,
+                    environment={"PYTHONDONTWRITEBYTECODE": "1"},
+                    clock=self._clock,
+                )
+            finally:
+                hearing.judge_heard()
         return hearing.close(outcome)
 
 
 class _Hearing:
-    """Takes the program's lines as they come, one a task, and judges each."""
+    """Takes the program's lines as they come, one a task, and judges them some at a time.
+
+    The counters of the surroundings are read once for all lines of a look, not for each: a read costs as
+    much as a tenth of a pair on a large machine, and the counters only move in ticks.
+    """
 
     def __init__(
         self,
@@ -95,62 +117,88 @@ class _Hearing:
         self._busy = busy
         self._on_surveyed = on_surveyed
         self._surveyed: list[Surveyed] = []
+        self._heard: list[_Heard] = []
         self._garbage = ""
         self._superfluous = False
         self._steal_ms: Callable[[], float] = lambda: 0.0
-        self._since_s = 0.0
+        self._steal_before_ms = 0.0
+        self._judged_s = self._line_s = 0.0
 
     def listen(self, steal_ms: Callable[[], float]) -> None:
-        """The program starts now; `steal_ms` tells what the hypervisor took since."""
+        """The program starts now; `steal_ms` tells what the hypervisor ever took from its CPUs."""
         self._steal_ms = steal_ms
-        self._since_s = self._clock.monotonic_s()
+        self._steal_before_ms = steal_ms()
+        self._judged_s = self._line_s = self._clock.monotonic_s()
 
     def take(self, text: bytes) -> None:
         """One line of the program's output."""
+        now_s = self._clock.monotonic_s()
+        self._heard.append(_Heard(text, now_s - self._line_s, self._clock.wall_s()))
+        self._line_s = now_s
+        if now_s - self._judged_s >= _LOOK_S:
+            self.judge_heard()
+
+    def judge_heard(self) -> None:
+        """Judge the lines since the last look, by what happened on their CPUs meanwhile."""
+        steal_ms = self._steal_ms()
+        surroundings = validity.Surroundings(steal_ms=steal_ms - self._steal_before_ms, busy=self._busy)
+        self._steal_before_ms, self._judged_s = steal_ms, self._clock.monotonic_s()
+        heard, self._heard = self._heard, []
+        for each in heard:
+            self._judge(each, surroundings)
+
+    def _judge(self, heard: _Heard, surroundings: validity.Surroundings) -> None:
         try:
-            line = wire.decode(text)
+            line = wire.decode(heard.text)
         except wire.GarbageError as error:
             self._garbage = self._garbage or str(error)
             return
-        if len(self._surveyed) == len(self._tasks):
+        awaited = [task.identity.target.cpus for task in self._tasks[len(self._surveyed) :]]
+        if not awaited:
             self._superfluous = True
             return
-        task = self._tasks[len(self._surveyed)]
-        if line.cpus != task.identity.target.cpus:
+        if line.cpus not in awaited:
             self._garbage = self._garbage or f"a line about CPUs {list(line.cpus)} that were not asked for"
             return
-        now_s = self._clock.monotonic_s()
-        surroundings = validity.Surroundings(steal_ms=self._steal_ms(), busy=self._busy)
-        visit = _judge(task, line, surroundings, now_s - self._since_s, self._clock.wall_s())
-        self._since_s = now_s
+        for _ in range(awaited.index(line.cpus)):
+            # Other targets' lines were garbage or left out: these are lost, and those after them are not.
+            self._add(
+                self._failed("garbage" if self._garbage else "no_result", self._garbage, heard.duration_s)
+            )
+        task = self._tasks[len(self._surveyed)]
+        visit = _judge(task, line, surroundings, heard)
         self._add(Surveyed(visit, 0.0, "program_failed" if line.status == "failed" else ""))
+
+    def _failed(self, fault: str, detail: str, duration_s: float) -> Surveyed:
+        reason = f"{fault}: {detail[:_DETAIL_LENGTH_MAX]}" if detail else fault
+        return Surveyed(Visit(self._clock.wall_s(), duration_s, "failed", reason, {}), 0.0, fault)
 
     def _add(self, surveyed: Surveyed) -> None:
         self._surveyed.append(surveyed)
-        # A lone target's duration is known only after the reap; `close` tells of it.
+        # What a lone target took and whether its program ended well is known only at the end: see `close`.
         if self._on_surveyed is not None and len(self._tasks) > 1:
             self._on_surveyed(surveyed)
 
     def close(self, outcome: runner.Outcome) -> list[Surveyed]:
-        """The program has ended: what it cost, and a failed visit for each target that it left out."""
+        """The program has ended: what it cost, and a failed visit for the target at which it broke off."""
         fault = outcome.fault or ("garbage" if self._garbage else "")
         if not fault and (self._superfluous or len(self._surveyed) < len(self._tasks)):
             fault = "too_many_results" if self._superfluous else "no_result"
-        spoilt = bool(fault) and len(self._tasks) == 1
-        kept = [] if spoilt else self._surveyed
-        detail = next(iter(outcome.complaint.splitlines()[-1:]), self._garbage)
-        for _ in self._tasks[len(kept) :]:
-            reason = f"{fault}: {detail[:300]}" if detail else fault
-            duration_s = outcome.duration_s / len(self._tasks)
-            failed = Surveyed(Visit(self._clock.wall_s(), duration_s, "failed", reason, {}), 0.0, fault)
-            kept = [*kept, failed]
-        for surveyed in kept:
-            surveyed.cpu_s = outcome.cpu_s / len(kept)
-        if len(kept) == 1:
-            kept[0].visit = msgspec.structs.replace(kept[0].visit, duration_s=outcome.duration_s)
+        alone = len(self._tasks) == 1
+        if alone and fault:
+            self._surveyed = []
+        if len(self._surveyed) < len(self._tasks):
+            detail = next(iter(outcome.complaint.splitlines()[-1:]), self._garbage)
+            duration_s = outcome.duration_s - sum(each.visit.duration_s for each in self._surveyed)
+            self._add(self._failed(fault, detail, max(0.0, duration_s)))
+        for surveyed in self._surveyed:
+            surveyed.cpu_s = outcome.cpu_s / len(self._surveyed)
+        if alone:
+            (lone,) = self._surveyed
+            lone.visit = msgspec.structs.replace(lone.visit, duration_s=outcome.duration_s)
             if self._on_surveyed is not None:
-                self._on_surveyed(kept[0])
-        return kept
+                self._on_surveyed(lone)
+        return self._surveyed
 
 
 def command(tasks: Sequence[Task]) -> list[str | Path]:
@@ -162,9 +210,7 @@ def command(tasks: Sequence[Task]) -> list[str | Path]:
     return [identity.target.interpreter or sys.executable, str(workload), *arguments(tasks)]
 
 
-def _judge(
-    task: Task, line: wire.Line, surroundings: validity.Surroundings, duration_s: float, time_s: float
-) -> Visit:
+def _judge(task: Task, line: wire.Line, surroundings: validity.Surroundings, heard: _Heard) -> Visit:
     measures = estimates(task.spec, line.samples) if line.status == "ok" else {}
     verdict: Verdict = line.status
     reason = line.reason
@@ -176,10 +222,12 @@ def _judge(
             batches_dropped=line.batches_dropped,
             checks=line.checks,
             surroundings=surroundings,
+            duration_s=heard.duration_s,
+            feels_load=task.spec.feels_load,
         )
     return Visit(
-        time_s=time_s,
-        duration_s=duration_s,
+        time_s=heard.time_s,
+        duration_s=heard.duration_s,
         verdict=verdict,
         reason=reason,
         measures=measures,
