@@ -22,6 +22,7 @@ typedef double vector __attribute__((vector_size(VECTOR_BYTES)));
 
 enum operation { OPERATION_READ, OPERATION_WRITE, OPERATION_COPY, OPERATION_TRIAD };
 static const char *const operation_names[] = {"read", "write", "copy", "triad", NULL};
+static const char *const page_kinds[] = {"huge", "base", NULL}; /* huge ones are asked for, not demanded */
 static const unsigned arrays_of[] = {1, 1, 2, 3}; /* as many as each operation reads and writes in all */
 
 struct streams {
@@ -140,8 +141,9 @@ static void measure(struct result *result, const struct crew *crew, struct strea
 int kernel_memory_bandwidth(struct request *request)
 {
     struct crew crew = {.max_ms = limit_ms(request, 1000)};
-    struct pages pages = {.node = pages_node(request), .huge = true};
+    struct pages pages = {.node = pages_node(request)};
     struct streams streams = {.operation = request_choice(request, "operation", operation_names, OPERATION_READ)};
+    pages.huge = request_choice(request, "pages", page_kinds, 0) == 0;
     unsigned long memory_mib = request_number(request, "memory_mib", 0, 0, 1UL << 20);
     unsigned windows = (unsigned)request_number(request, "windows", 32, 4, 1024);
     pages.limit_bytes = request_number(request, "limit_mib", 0, 0, 1UL << 20) << 20;
