@@ -6,10 +6,11 @@ groups. Live groups pool results; in replay they are computed straight from a ma
 
 from __future__ import annotations
 
+import functools
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Generic, Literal, TypeVar
 
 from toposcope.measure.estimate import combine
 from toposcope.results import Estimate, Mode, Result, Verdict
@@ -65,32 +66,74 @@ def domains_of_cpus(machine: Machine, level: DomainLevel) -> dict[int, int]:
     return {cpu: cpus[0] for cpus in machine.cache_partition(3) or () for cpu in cpus}
 
 
-def groups_of(machine: Machine, results: Iterable[Result]) -> tuple[Group, ...]:
-    """Results by probe, variant and relation (core set, node pair, interpreter)."""
-    members: dict[GroupKey, list[Result]] = {}
-    for result in results:
-        members.setdefault(_group_key(machine, result), []).append(result)
-    return tuple(_group(key, grouped) for key, grouped in members.items())
+_Key = TypeVar("_Key")
+_Made = TypeVar("_Made")
+_PairKey = tuple[int, int, GroupKey]
 
 
-def domain_pairs_of(machine: Machine, results: Iterable[Result]) -> tuple[DomainPair, ...]:
-    """Results about pairs of CPUs by probe, variant and the domains that hold the two CPUs."""
-    pairs = [result for result in results if len(result.identity.target.cpus) == 2
-             and result.identity.relation is not None]  # fmt: skip
-    found: list[DomainPair] = []
-    for level in DOMAIN_LEVELS:
-        domain_of = domains_of_cpus(machine, level)
-        members: dict[tuple[int, int, GroupKey], list[Result]] = {}
-        for result in pairs:
-            domains = sorted(domain_of[cpu] for cpu in result.identity.target.cpus if cpu in domain_of)
+class GroupIndex:
+    """The groups of one machine's results; a change costs the groups that it concerns, not all of them."""
+
+    def __init__(self, machine: Machine) -> None:
+        self._machine = machine
+        self._domains = {level: domains_of_cpus(machine, level) for level in DOMAIN_LEVELS}
+        self._groups: _Pool[GroupKey, Group] = _Pool(_group)
+        self._pairs: dict[DomainLevel, _Pool[_PairKey, DomainPair]] = {
+            level: _Pool(functools.partial(_domain_pair, level)) for level in DOMAIN_LEVELS
+        }
+
+    def put(self, result: Result) -> None:
+        """Take a result, in the place of the one that had its id."""
+        self._groups.put(_group_key(self._machine, result), result)
+        cpus = result.identity.target.cpus
+        if len(cpus) != 2 or result.identity.relation is None:
+            return
+        for level, domain_of in self._domains.items():
+            domains = sorted(domain_of[cpu] for cpu in cpus if cpu in domain_of)
             if len(domains) == 2:
-                key = (domains[0], domains[1], _without_relation(result))
-                members.setdefault(key, []).append(result)
-        found += [
-            DomainPair(level, domain, other, _group(key, grouped))
-            for (domain, other, key), grouped in members.items()
-        ]
-    return tuple(found)
+                self._pairs[level].put((domains[0], domains[1], _without_relation(result)), result)
+
+    def groups(self) -> tuple[Group, ...]:
+        """Results by probe, variant and relation (core set, node pair, interpreter)."""
+        return tuple(self._groups.pooled())
+
+    def domain_pairs(self) -> tuple[DomainPair, ...]:
+        """Results about pairs of CPUs by probe, variant and the domains that hold the two CPUs."""
+        return tuple(pair for pool in self._pairs.values() for pair in pool.pooled())
+
+
+class _Pool(Generic[_Key, _Made]):
+    """Results by a key, and what was made of each key's results, kept until one of them changes."""
+
+    def __init__(self, make: Callable[[_Key, Sequence[Result]], _Made]) -> None:
+        self._make = make
+        self._members: dict[_Key, dict[str, Result]] = {}
+        self._key_of: dict[str, _Key] = {}
+        self._pooled: dict[_Key, _Made] = {}
+
+    def put(self, key: _Key, result: Result) -> None:
+        """Take a result; one that is in another key's group now leaves its old one."""
+        result_id = result.identity.id
+        before = self._key_of.get(result_id, key)
+        if before != key:
+            del self._members[before][result_id]
+            self._pooled.pop(before, None)
+        self._key_of[result_id] = key
+        self._members.setdefault(key, {})[result_id] = result
+        self._pooled.pop(key, None)
+
+    def pooled(self) -> Iterator[_Made]:
+        """What is made of each key's results, in the order in which the keys first appeared."""
+        for key, members in self._members.items():
+            if key not in self._pooled and members:
+                self._pooled[key] = self._make(key, tuple(members.values()))
+            if members:
+                yield self._pooled[key]
+
+
+def _domain_pair(level: DomainLevel, key: _PairKey, results: Sequence[Result]) -> DomainPair:
+    domain, other_domain, group_key = key
+    return DomainPair(level, domain, other_domain, _group(group_key, results))
 
 
 def _group_key(machine: Machine, result: Result) -> GroupKey:

@@ -89,7 +89,8 @@ class Api:
         headers = {"Content-Type": kind, "Vary": "Accept, Accept-Encoding"}
         if gzipped:
             headers["Content-Encoding"] = "gzip"
-        return Response(self._metrics.get(as_openmetrics=as_openmetrics, gzipped=gzipped), headers=headers)
+        body = await self._metrics.get(as_openmetrics=as_openmetrics, gzipped=gzipped)
+        return Response(body, headers=headers)
 
     async def _get_healthy(self, _: Request) -> Response:
         return Response("toposcope is healthy.\n", media_type="text/plain")

@@ -12,8 +12,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal
 
-from toposcope import groups, replay
-from toposcope.groups import DomainPair, Group
+from toposcope import replay
+from toposcope.groups import DomainPair, Group, GroupIndex
 from toposcope.judgements import Judgements
 from toposcope.matrix import Matrix
 from toposcope.measure import validity
@@ -39,6 +39,15 @@ class ProbeCounts:
     cpu_s: float = 0.0
     last_success_time_s: float | None = None
 
+    def copy(self) -> ProbeCounts:
+        """The counts as they are now."""
+        return replace(
+            self,
+            visits_by_verdict=dict(self.visits_by_verdict),
+            faults=dict(self.faults),
+            batches_dropped=dict(self.batches_dropped),
+        )
+
 
 class View:
     """The read model of one machine."""
@@ -58,26 +67,28 @@ class View:
         self._results: dict[str, Result] = {}
         self._visits: dict[str, deque[Visit]] = {}
         self._replayed = matrix
+        self._online = frozenset(machine.online_cpus)
+        self._index: GroupIndex | None = None  # made when it is first asked for
 
     def load(self, identity: Identity, measure: str, visits: Sequence[Visit]) -> None:
         """Take over what the store holds of one result."""
         kept = deque(visits, maxlen=validity.WINDOW_VISITS_MAX)
         self._visits[identity.id] = kept
-        self._results[identity.id] = validity.judge_result(identity, measure, tuple(kept))
-        self.version += 1
+        self.take(validity.judge_result(identity, measure, tuple(kept)))
 
     def add(self, identity: Identity, measure: str, visit: Visit) -> Result:
         """Add a visit and judge its target anew; returns the new result."""
         kept = self._visits.setdefault(identity.id, deque(maxlen=validity.WINDOW_VISITS_MAX))
         kept.append(visit)
         result = validity.judge_result(identity, measure, tuple(kept))
-        self._results[identity.id] = result
-        self.version += 1
+        self.take(result)
         return result
 
     def take(self, result: Result) -> None:
-        """Show a result that was judged elsewhere."""
+        """Show a result."""
         self._results[result.identity.id] = result
+        if self._index is not None:
+            self._put_into(self._index, result)
         self.version += 1
 
     def count(self, probe: str, visit: Visit, *, cpu_s: float, fault: str) -> None:
@@ -99,12 +110,15 @@ class View:
         """The topology changed: results about CPUs that are gone stay, and say so."""
         self.machine = machine
         self.fingerprint = fingerprint
+        self._online = frozenset(machine.online_cpus)
+        self._index = None
         self.version += 1
 
     def forget_results(self) -> None:
         """Another machine: what was measured stays in the store and is shown no more."""
         self._results.clear()
         self._visits.clear()
+        self._index = None
         self.version += 1
 
     def set_status(self, status: Mapping[str, Any]) -> None:
@@ -142,8 +156,7 @@ class View:
 
     def stale_reason(self, result: Result) -> str:
         """Why a result no longer describes the machine, or ""."""
-        online = set(self.machine.online_cpus)
-        gone = [cpu for cpu in result.identity.target.cpus if cpu not in online]
+        gone = [cpu for cpu in result.identity.target.cpus if cpu not in self._online]
         return f"CPU {', '.join(map(str, gone))} is offline" if gone else ""
 
     @property
@@ -159,17 +172,24 @@ class View:
         """Results by probe, variant and relation (core set, node pair, interpreter), for metrics."""
         if self._replayed is not None:
             return self._summary.groups
-        return groups.groups_of(self.machine, self._current_results())
+        return self._fresh_index().groups()
 
     def domain_pairs(self) -> tuple[DomainPair, ...]:
         """Results about pairs of CPUs by the L3 domains and by the nodes that the two CPUs lie in."""
         if self._replayed is not None:
             return self._summary.domain_pairs
-        return groups.domain_pairs_of(self.machine, self._current_results())
+        return self._fresh_index().domain_pairs()
 
-    def _current_results(self) -> list[Result]:
-        online = set(self.machine.online_cpus)
-        return [result for result in self._results.values() if online.issuperset(result.identity.target.cpus)]
+    def _fresh_index(self) -> GroupIndex:
+        if self._index is None:
+            self._index = GroupIndex(self.machine)
+            for result in self._results.values():
+                self._put_into(self._index, result)
+        return self._index
+
+    def _put_into(self, index: GroupIndex, result: Result) -> None:
+        if self._online.issuperset(result.identity.target.cpus):
+            index.put(result)
 
     @functools.cached_property
     def _summary(self) -> replay.Summary:

@@ -2,8 +2,8 @@
 
     family      what a family is: name, type, labels, help
     catalogue   every family there is, with the limits; docs/metrics.md is made of it
-    collect     from a view to samples
-    rendered    from samples to bytes, kept until the view changes
+    collect     from a view to samples, in parts (grouped: results, work: what measuring cost)
+    rendered    from parts to bytes, kept until the view changes
     document    `python -m toposcope.metrics.document` prints docs/metrics.md
 
 Names follow the Prometheus naming practices: base units, `_total` on counters only, `_info` for facts as

@@ -1,26 +1,28 @@
-"""From a view to samples: what the machine is and what was found on it. What it cost is in `work`."""
+"""From a view to samples, in parts that are kept while what they are made of stays the same.
+
+A visit changes a handful of parts of a thousand, so that rendering after it costs a few milliseconds where
+all parts together cost hundreds. What results say is in `grouped`, what measuring cost in `work`.
+"""
 
 from __future__ import annotations
 
+import functools
 import platform
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Sequence
 
-import toposcope_probes
-from toposcope import __version__, units
-from toposcope.groups import DOMAIN_LEVELS, DomainPair, Group, domains_of_cpus
+from toposcope import __version__
+from toposcope.groups import DOMAIN_LEVELS, domains_of_cpus
 from toposcope.judgements import AGREEMENT_STATES, CLAIM_VERDICTS, Judgements
-from toposcope.measure.plan import MATRIX_PROBE
 from toposcope.metrics import catalogue
-from toposcope.metrics.family import Family, Limit, Samples
-from toposcope.metrics.work import add_work
-from toposcope.results import VERDICTS, Estimate
-from toposcope.topology.model import Machine, Partition
-from toposcope.view import View
+from toposcope.metrics.family import Limit, Part, Samples
+from toposcope.metrics.grouped import domain_pair_parts, result_parts
+from toposcope.metrics.work import work_parts
+from toposcope.topology.model import Distances, Machine, Partition
+from toposcope.view import Source, View
 
 
-def collect(view: View) -> Samples:
-    """All samples of a view, in the order of the catalogue."""
-    samples = Samples()
+def parts(view: View) -> list[Part]:
+    """All parts of a view, in the order of the catalogue; what is beyond a limit is in none of them."""
     limits = [
         Limit("cpus", catalogue.CPU_SERIES_MAX),
         Limit("node_distances", catalogue.DISTANCE_SERIES_MAX),
@@ -28,28 +30,46 @@ def collect(view: View) -> Samples:
         Limit("domain_pairs", catalogue.DOMAIN_PAIR_SERIES_MAX),
     ]
     cpus, distances, results, pairs = limits
-    _add_machine(samples, view)
-    _add_cpus(samples, view.machine, cpus)
-    _add_nodes(samples, view.machine, distances)
-    _add_results(samples, view.groups(), results)
-    _add_domain_pairs(samples, view.domain_pairs(), pairs)
-    if view.placement != "unknown":
-        samples.add(catalogue.PLACEMENT, float(view.placement == "stable"))
-    _add_judgements(samples, view.judgements)
-    add_work(samples, view)
-    for limit in limits:
-        samples.add(catalogue.LEFT_OUT, limit.left_out, part=limit.part)
+    found = [
+        _machine_part(view.machine, view.fingerprint, view.mode),
+        _cpu_part(view.machine, cpus),
+        *_distance_parts(view.machine.distances, distances),
+        *result_parts(view.groups(), results),
+        *domain_pair_parts(view.domain_pairs(), pairs),
+        Part("placement", view.placement, functools.partial(_add_placement, view.placement)),
+        Part("judgements", view.judgements, functools.partial(_add_judgements, view.judgements)),
+        *work_parts(view),
+    ]
+    left_out = tuple((limit.part, limit.left_out) for limit in limits)
+    return [*found, Part("left out", left_out, functools.partial(_add_left_out, left_out))]
+
+
+def collect(view: View) -> Samples:
+    """All samples of a view."""
+    samples = Samples()
+    for part in parts(view):
+        part.add(samples)
     return samples
 
 
-def _add_machine(samples: Samples, view: View) -> None:
-    machine = view.machine
-    settings = {name: value for name, value in machine.settings if value is not None}
-    samples.add(catalogue.BUILD, 1, version=__version__, python=platform.python_version())
-    samples.add(catalogue.REPLAY, float(view.mode == "replay"))
-    facts = {name: settings.get(name) for name in ("cpu_model", "hypervisor", "architecture")}
-    samples.add(catalogue.MACHINE, 1, fingerprint=view.fingerprint, mode=view.mode, **facts)
-    samples.add(catalogue.SETTING, 1, **{name: settings.get(name) for name in catalogue.SETTING.labels})
+def _machine_part(machine: Machine, fingerprint: str, mode: Source) -> Part:
+    def add(samples: Samples) -> None:
+        settings = {name: value for name, value in machine.settings if value is not None}
+        samples.add(catalogue.BUILD, 1, version=__version__, python=platform.python_version())
+        samples.add(catalogue.REPLAY, float(mode == "replay"))
+        facts = {name: settings.get(name) for name in ("cpu_model", "hypervisor", "architecture")}
+        samples.add(catalogue.MACHINE, 1, fingerprint=fingerprint, mode=mode, **facts)
+        samples.add(catalogue.SETTING, 1, **{name: settings.get(name) for name in catalogue.SETTING.labels})
+        _add_sets(samples, machine)
+        for node in machine.numa_nodes:
+            if node.memory_bytes is not None:
+                samples.add(catalogue.NODE_MEMORY, node.memory_bytes, node=node.id)
+        samples.add(catalogue.DOUBTS, len(machine.doubts))
+
+    return Part("machine", (machine, fingerprint, mode), add)
+
+
+def _add_sets(samples: Samples, machine: Machine) -> None:
     levels = {"package": machine.packages, "die": machine.dies, "cluster": machine.clusters,
               "l3": machine.cache_partition(3), "core": machine.cores}  # fmt: skip
     for level, partition in levels.items():
@@ -57,132 +77,46 @@ def _add_machine(samples: Samples, view: View) -> None:
             samples.add(catalogue.SETS, len(partition), level=level)
     samples.add(catalogue.SETS, len(machine.numa_nodes), level="node")
     samples.add(catalogue.SETS, len(machine.online_cpus), level="cpu")
-    samples.add(catalogue.DOUBTS, len(machine.doubts))
 
 
-def _add_cpus(samples: Samples, machine: Machine, limit: Limit) -> None:
-    l3_of, node_of = (domains_of_cpus(machine, level) for level in DOMAIN_LEVELS)
-    core_of = _first_cpus(machine.cores)
-    package_of = {cpu: index for index, cpus in enumerate(machine.packages or ()) for cpu in cpus}
-    for cpu in machine.online_cpus:
-        if limit.take(1):
+def _cpu_part(machine: Machine, limit: Limit) -> Part:
+    shown = [cpu for cpu in machine.online_cpus if limit.take(1)]
+
+    def add(samples: Samples) -> None:
+        l3_of, node_of = (domains_of_cpus(machine, level) for level in DOMAIN_LEVELS)
+        core_of = _first_cpus(machine.cores)
+        package_of = {cpu: index for index, cpus in enumerate(machine.packages or ()) for cpu in cpus}
+        for cpu in shown:
             samples.add(catalogue.CPU, 1, cpu=cpu, core=core_of.get(cpu), l3=l3_of.get(cpu),
                         node=node_of.get(cpu), package=package_of.get(cpu))  # fmt: skip
+
+    return Part("cpus", machine, add)
 
 
 def _first_cpus(partition: Partition | None) -> dict[int, int]:
     return {cpu: cpus[0] for cpus in partition or () for cpu in cpus}
 
 
-def _add_nodes(samples: Samples, machine: Machine, limit: Limit) -> None:
-    for node in machine.numa_nodes:
-        if node.memory_bytes is not None:
-            samples.add(catalogue.NODE_MEMORY, node.memory_bytes, node=node.id)
-    distances = machine.distances
-    if distances is not None:
-        for source, row in zip(distances.nodes, distances.matrix, strict=True):
-            if not limit.take(len(row)):
-                continue
-            for target, distance in zip(distances.nodes, row, strict=True):
-                samples.add(catalogue.NODE_DISTANCE, distance, node=source, other_node=target)
+def _distance_parts(distances: Distances | None, limit: Limit) -> Iterator[Part]:
+    if distances is None:
+        return
+    for source, row in zip(distances.nodes, distances.matrix, strict=True):
+        if limit.take(len(row)):
+            add = functools.partial(_add_distances, source, distances.nodes, row)
+            yield Part(("distances", source), (distances.nodes, row), add)
 
 
-def _add_results(samples: Samples, groups: Iterable[Group], limit: Limit) -> None:
-    for group in groups:
-        spec = toposcope_probes.find(group.key.probe)
-        if spec is None:  # a result of a probe that this installation doesn't have
-            continue
-        labels = _target_labels(group)
-        for measure in spec.measures:
-            values = _values(group, measure.name)
-            if values and limit.take(len(values) * len(catalogue.STATS)):
-                family = catalogue.result_family(spec, measure)
-                _add_values(samples, family, labels, measure.name, values, catalogue.STATS)
-        for verdict in VERDICTS:
-            samples.add(catalogue.VERDICT, float(group.verdict == verdict), **labels, verdict=verdict)
-        samples.add(catalogue.TARGETS, group.results, **labels)
-        if group.last_success_time_s is not None:
-            samples.add(catalogue.SUCCESS, group.last_success_time_s, **labels)
-        for index, mode in enumerate(group.modes):
-            samples.add(catalogue.MODE_SHARE, mode.share, mode=index, **labels)
+def _add_distances(source: int, nodes: Sequence[int], row: Sequence[int], samples: Samples) -> None:
+    for target, distance in zip(nodes, row, strict=True):
+        samples.add(catalogue.NODE_DISTANCE, distance, node=source, other_node=target)
 
 
-def _values(group: Group, measure: str) -> list[Estimate]:
-    """A measure's values, one a mode: never a pooled value of several modes."""
-    if group.modes and measure == group.key.measure:
-        return [mode.value for mode in group.modes]
-    return [group.estimates[measure]] if measure in group.estimates else []
+def _add_placement(placement: str, samples: Samples) -> None:
+    if placement != "unknown":
+        samples.add(catalogue.PLACEMENT, float(placement == "stable"))
 
 
-def _add_values(
-    samples: Samples,
-    family: Family,
-    labels: Mapping[str, object],
-    measure: str,
-    values: Iterable[Estimate],
-    stats: Iterable[str],
-) -> None:
-    factor = units.to_base(measure, 1.0)
-    for mode, estimate in enumerate(values):
-        for stat in stats:
-            samples.add(family, factor * getattr(estimate, stat), **labels, mode=mode, stat=stat)
-
-
-def _probe_labels(group: Group) -> dict[str, object]:
-    variant = dict(group.key.variant)
-    model = variant.pop("model", None)
-    rest = ",".join(f"{name}={value}" for name, value in variant.items())
-    return {"probe": group.key.probe, "model": model, "variant": rest}
-
-
-def _target_labels(group: Group) -> dict[str, object]:
-    key = group.key
-    return _probe_labels(group) | {
-        "relation": key.relation,
-        "core_set": key.core_set,
-        "cpu_node": key.cpu_node,
-        "node": key.node,
-        "interpreter": key.interpreter,
-    }
-
-
-def _add_domain_pairs(samples: Samples, pairs: Iterable[DomainPair], limit: Limit) -> None:
-    """The matrix's own probe first, so that a limit takes the others' pairs before it."""
-    ordered = sorted(pairs, key=lambda pair: pair.group.key.probe != MATRIX_PROBE)
-    detailed = {level: _count_domains(ordered, level) <= catalogue.DETAILED_DOMAINS_MAX
-                for level in DOMAIN_LEVELS}  # fmt: skip
-    verdicts: dict[tuple[tuple[str, object], ...], int] = {}
-    for pair in ordered:
-        spec = toposcope_probes.find(pair.group.key.probe)
-        if spec is None:
-            continue
-        labels = _probe_labels(pair.group) | {"level": pair.level}
-        counted = tuple({**labels, "verdict": pair.group.verdict}.items())
-        verdicts[counted] = verdicts.get(counted, 0) + 1
-        labels |= {"domain": pair.domain, "other_domain": pair.other_domain}
-        stats = catalogue.STATS if detailed[pair.level] else catalogue.STATS[:1]
-        measure = spec.measures[0].name
-        values = _values(pair.group, measure)
-        if values and limit.take(len(values) * len(stats)):
-            _add_values(samples, catalogue.pair_family(spec), labels, measure, values, stats)
-        time_s = pair.group.last_success_time_s
-        if detailed[pair.level] and time_s is not None and limit.take(1):
-            samples.add(catalogue.PAIR_SUCCESS, time_s, **labels)
-    for key, count in verdicts.items():
-        samples.add(catalogue.PAIR_VERDICTS, count, **dict(key))
-
-
-def _count_domains(pairs: Iterable[DomainPair], level: str) -> int:
-    return len(set(_domains(pairs, level)))
-
-
-def _domains(pairs: Iterable[DomainPair], level: str) -> Iterator[int]:
-    for pair in pairs:
-        if pair.level == level:
-            yield from (pair.domain, pair.other_domain)
-
-
-def _add_judgements(samples: Samples, judgements: Judgements) -> None:
+def _add_judgements(judgements: Judgements, samples: Samples) -> None:
     for claim in judgements.claims:
         for verdict in CLAIM_VERDICTS:
             value = float(claim.verdict == verdict)
@@ -202,3 +136,8 @@ def _add_judgements(samples: Samples, judgements: Judgements) -> None:
         samples.add(catalogue.SELF_TEST, judgements.self_test_regret_ratio)
     if judgements.self_test_time_s is not None:
         samples.add(catalogue.SELF_TEST_TIME, judgements.self_test_time_s)
+
+
+def _add_left_out(left_out: Sequence[tuple[str, int]], samples: Samples) -> None:
+    for part, series in left_out:
+        samples.add(catalogue.LEFT_OUT, series, part=part)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -48,6 +48,19 @@ class Samples:
     def metrics(self) -> list[Metric]:
         """The families that have samples, for prometheus_client."""
         return list(self._found.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Some of a view's samples, which `add` adds.
+
+    They follow from `source` alone, which nobody changes: of two parts with the same `key`, those with equal
+    sources have equal samples.
+    """
+
+    key: object
+    source: object
+    add: Callable[[Samples], None]
 
 
 class Limit:

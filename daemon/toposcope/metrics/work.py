@@ -1,12 +1,14 @@
-"""What measuring did and cost, as samples: visits, drops, durations, budgets, events."""
+"""What measuring did and cost, as parts: visits, drops, durations, budgets, events."""
 
 from __future__ import annotations
 
-from typing import Final
+import functools
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
 
 import toposcope_probes
 from toposcope.metrics import catalogue
-from toposcope.metrics.family import Samples
+from toposcope.metrics.family import Part, Samples
 from toposcope.results import VERDICTS
 from toposcope.view import ProbeCounts, View
 
@@ -24,21 +26,22 @@ _EVENT_KINDS: Final = (
 _DROP_REASONS: Final = ("context_switch", "migration")
 
 
-def add_work(samples: Samples, view: View) -> None:
-    """Add what the daemon did since its start."""
+def work_parts(view: View) -> Iterator[Part]:
+    """What the daemon did since its start: a part a probe, one of events, one of the whole."""
     names = {spec.name for spec in toposcope_probes.load_all() if not spec.on_request_only}
     for probe in sorted(names | view.counts.keys()):
-        _add_counts(samples, probe, view.counts.get(probe, ProbeCounts()))
-    _add_events(samples, view)
-    samples.add(catalogue.PLANNED, view.status.get("tasks", 0))
-    samples.add(catalogue.LOCK_WAITS, view.status.get("lock_waits", 0))
-    for name, numbers in view.status.get("budget", {}).items():
-        samples.add(catalogue.BUDGET_LIMIT, numbers["ratio"], budget=name)
-        samples.add(catalogue.BUDGET_SPENT, numbers["spent_s"], budget=name)
-        samples.add(catalogue.BUDGET_BALANCE, numbers["balance_s"], budget=name)
+        counts = view.counts.get(probe, ProbeCounts()).copy()
+        yield Part(("counts", probe), counts, functools.partial(_add_counts, probe, counts))
+    kinds = dict.fromkeys((*_EVENT_KINDS, *sorted(view.event_counts)))
+    events = tuple(
+        (kind, view.event_counts.get(kind, 0)) for kind in list(kinds)[: catalogue.EVENT_KINDS_MAX]
+    )
+    yield Part("events", events, functools.partial(_add_events, events))
+    # `set_status` puts a new document in place of the old one, which nobody changes.
+    yield Part("status", view.status, functools.partial(_add_status, view.status))
 
 
-def _add_counts(samples: Samples, probe: str, counts: ProbeCounts) -> None:
+def _add_counts(probe: str, counts: ProbeCounts, samples: Samples) -> None:
     for verdict in VERDICTS:
         samples.add(catalogue.VISITS, counts.visits_by_verdict.get(verdict, 0), probe=probe, verdict=verdict)
     for reason, count in sorted(counts.faults.items()):
@@ -53,7 +56,15 @@ def _add_counts(samples: Samples, probe: str, counts: ProbeCounts) -> None:
         samples.add(catalogue.PROBE_SUCCESS, counts.last_success_time_s, probe=probe)
 
 
-def _add_events(samples: Samples, view: View) -> None:
-    kinds = dict.fromkeys((*_EVENT_KINDS, *sorted(view.event_counts)))
-    for kind in list(kinds)[: catalogue.EVENT_KINDS_MAX]:
-        samples.add(catalogue.EVENTS, view.event_counts.get(kind, 0), kind=kind)
+def _add_events(events: Sequence[tuple[str, int]], samples: Samples) -> None:
+    for kind, count in events:
+        samples.add(catalogue.EVENTS, count, kind=kind)
+
+
+def _add_status(status: Mapping[str, Any], samples: Samples) -> None:
+    samples.add(catalogue.PLANNED, status.get("tasks", 0))
+    samples.add(catalogue.LOCK_WAITS, status.get("lock_waits", 0))
+    for name, numbers in status.get("budget", {}).items():
+        samples.add(catalogue.BUDGET_LIMIT, numbers["ratio"], budget=name)
+        samples.add(catalogue.BUDGET_SPENT, numbers["spent_s"], budget=name)
+        samples.add(catalogue.BUDGET_BALANCE, numbers["balance_s"], budget=name)
