@@ -86,11 +86,18 @@ def test_the_recorded_rules_find_the_slow_ones_too(server):
     assert found() == slow
 
 
-@pytest.mark.parametrize("subcommand", ["outliers", "host host042", "changes --since 1h"])
+@pytest.mark.parametrize(
+    "subcommand",
+    ["outliers", "host host042", "changes --since 1h", "rank --workers 8", "rank --workers 2 --exact"],
+)
 def test_answers_come_within_a_second(server, subcommand):
-    begin_s = time.monotonic()
-    fleet(server, *subcommand.split())
-    assert time.monotonic() - begin_s < 5  # under 1 s on an idle machine; tests share theirs
+    def duration_s() -> float:
+        begin_s = time.monotonic()
+        fleet(server, *subcommand.split())
+        return time.monotonic() - begin_s
+
+    # The best of some tries: other work on the machine is not what is being tested.
+    assert any(duration_s() < 1 for _ in range(8))
 
 
 def test_one_host_against_its_peers(server):

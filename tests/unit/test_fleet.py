@@ -9,12 +9,15 @@ import shutil
 import ssl
 import subprocess
 import threading
+from dataclasses import replace
 from typing import ClassVar
 
 import pytest
 from click.testing import CliRunner
 
 from generators import replays
+from toposcope.advise.facts import Evidence
+from toposcope.advise.recommend import recommend
 from toposcope.advise.request import Request
 from toposcope.cli import root
 from toposcope.cli.fleet import parse_time
@@ -92,11 +95,11 @@ def test_costs_come_from_domains_and_else_from_relations():
     model = replays.TWO_SOCKETS
     machine = replays.machine(model)
     known = Host("h", "j", "m", "f", "live", {"smt": Level(7, 7, 7), "package": Level(20, 20, 20)})
-    matrix = matrix_of(machine, known, shape_of(model))
+    matrix = matrix_of(machine, machine.online_cpus, known, shape_of(model))
     assert matrix.value(0, 16) == 7  # siblings
     assert matrix.value(0, 1) == 20
     assert matrix.value(0, 8) == 50  # another L3 domain
-    assert matrix_of(machine, known, Shape((), {})).value(0, 8) is None
+    assert matrix_of(machine, machine.online_cpus, known, Shape((), {})).value(0, 8) is None
 
 
 def test_ranking_puts_the_cheaper_first_and_the_unable_last():
@@ -114,6 +117,26 @@ def test_ranking_puts_the_cheaper_first_and_the_unable_last():
     assert all(each.reason for each in ranked[2:])
     (crowded,) = rank(Request(4096, exact=True), hosts[:1], shapes)
     assert crowded.reason
+
+
+@pytest.mark.parametrize("sharing", ["shared", "pipeline", "isolated"])
+@pytest.mark.parametrize("smt", ["auto", "avoid", "allow"])
+@pytest.mark.parametrize("model", [replays.TWO_SOCKETS, replays.Model("x", l3_domains_per_package=4, cores_per_l3=4)],
+                         ids=["one L3 a package", "four"])  # fmt: skip
+def test_the_short_search_finds_what_recommend_finds(model, smt, sharing):
+    levels = {relation: Level(cost, cost, cost) for relation, cost in model.latency_ns.items()}
+    host = Host("h", "j", "m", "f", "live", levels)
+    shape = replace(shape_of(model), domain_pairs_ns={})
+    machine = machine_of(shape)
+    matrix = matrix_of(machine, machine.online_cpus, host, shape)
+    for workers in (2, 6, 12):
+        request = Request(workers, sharing=sharing, smt=smt, exact=True)
+        (ranked,) = rank(request, [host], {("j", "h"): shape})
+        advised = recommend(request, Evidence(machine, matrix=matrix)).placements[0]
+        assert len(ranked.cpus) == workers
+        assert (ranked.cost_ns is None) == (sharing == "isolated")
+        if ranked.cost_ns is not None:
+            assert ranked.cost_ns == pytest.approx(advised.cost_ns, rel=0.01)
 
 
 @pytest.mark.parametrize(("text", "expected"), [("7d", 1e9 - 7 * 86_400), ("90m", 1e9 - 5400), ("2001-09-09", 999_993_600),

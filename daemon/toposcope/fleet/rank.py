@@ -1,22 +1,34 @@
-"""Which host suits a request best: `advise.recommend` on each, over costs rebuilt from its metrics; pure.
+"""Which host suits a request best: the cost models of `advise`, over costs rebuilt from its metrics; pure.
 
 The CPU × CPU matrix is no metric, so a pair's cost is the estimate of its two L3 domains, or of its relation
 where both are in one domain: what differs from pair to pair inside them is lost, so the CPUs that are named
-here are a first guess; `toposcope recommend` on the host has the last word.
+here are a first guess; `toposcope recommend` on the host has the last word. For the same reason CPUs of one
+domain are as good as each other, and only as many of them are looked at as there are workers: a host takes
+milliseconds.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
-from toposcope.advise.facts import Evidence, Mode
-from toposcope.advise.recommend import recommend
+from toposcope.advise.candidates import Cores, candidates, choose_cores
+from toposcope.advise.choose import talks
+from toposcope.advise.costs import pair_costs
+from toposcope.advise.facts import Evidence
+from toposcope.advise.layout import layout_of
+from toposcope.advise.mapping import communication_cost, mapped, pipeline_edges
+from toposcope.advise.nearest import WORK_CELLS, mean_cost, nearest_set
 from toposcope.advise.request import Request
+from toposcope.advise.spread import spread_out
 from toposcope.errors import UsageError
 from toposcope.fleet.hosts import Host, Shape
 from toposcope.matrix import Matrix
 from toposcope.topology.model import Cache, Machine, Node, Partition, partition_of
+
+# Costs in blocks are easier to search than measured pairs: a tenth of the work finds the same.
+_WORK_CELLS: Final = WORK_CELLS // 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +43,6 @@ class Ranked:
     cpus: tuple[int, ...] = ()
     cost_ns: float | None = None
     workers_per_l3: float = 0.0
-    expected_gain_ratio: float | None = None
     reason: str = ""
 
 
@@ -52,22 +63,68 @@ def _ranked(request: Request, host: Host, shape: Shape | None) -> Ranked:
     if not host.levels:
         return Ranked(host.instance, host.cpu_model, reason="it has no sound result")
     machine = machine_of(shape)
-    mode: Mode = "replay" if host.mode == "replay" else "live"
-    evidence = Evidence(machine, matrix=matrix_of(machine, host, shape), mode=mode, source=host.instance)
     try:
-        placement = recommend(request, evidence).placements[0]
+        cpus, cost_ns = _placed(request, machine, host, shape)
     except UsageError as error:
         return Ranked(host.instance, host.cpu_model, reason=error.message)
     domains = machine.cache_partition(3) or (machine.online_cpus,)
-    used = sum(bool(set(domain).intersection(placement.cpus)) for domain in domains)
+    used = sum(bool(set(domain).intersection(cpus)) for domain in domains)
     return Ranked(
         instance=host.instance,
         cpu_model=host.cpu_model,
-        cpus=placement.cpus,
-        cost_ns=placement.cost_ns,
-        workers_per_l3=len(placement.cpus) / max(1, used),
-        expected_gain_ratio=placement.expected_gain_ratio,
+        cpus=cpus,
+        cost_ns=cost_ns,
+        workers_per_l3=len(cpus) / max(1, used),
     )
+
+
+def _placed(
+    request: Request, machine: Machine, host: Host, shape: Shape
+) -> tuple[tuple[int, ...], float | None]:
+    """The CPUs for the workers, and what those that talk cost each other. Raises UsageError."""
+    cpus = candidates(request, Evidence(machine)).cpus
+    layout = layout_of(machine, cpus)
+    cores = choose_cores(request, layout, cores_are_known=machine.cores is not None)
+    if not talks(request):
+        places = spread_out(layout, cores.groups, cores.workers, None, [1.0] * len(cpus))
+        assert places is not None, "nothing was said of memory"
+        return tuple(cpus[place] for place in places), None
+    taken = _distinguishable(machine, cpus, cores)
+    groups = [cores.groups[position] for position in taken]
+    kept = tuple(cpus[position] for position in taken)
+    costs = pair_costs(Evidence(machine, matrix=matrix_of(machine, kept, host, shape)), kept)
+    if request.sharing == "shared":
+        chosen = nearest_set(costs.rows, groups, cores.workers, _WORK_CELLS)
+        cost_ns = mean_cost(costs.rows, chosen)
+    else:
+        edges = pipeline_edges(cores.workers)
+        chosen = mapped(costs.rows, groups, cores.workers, edges, _WORK_CELLS)
+        cost_ns = communication_cost(costs.rows, edges, chosen)
+    return tuple(kept[position] for position in chosen), cost_ns
+
+
+def _distinguishable(machine: Machine, cpus: Sequence[int], cores: Cores) -> list[int]:
+    """Positions in `cpus`: of those that cost all others the same, no more than there are workers.
+
+    Inside an L3 domain that lies in one node and one package, a pair costs what its relation costs; so one
+    CPU of each core is enough where no core is to be shared.
+    """
+    nodes = tuple(node.cpus for node in machine.numa_nodes)
+    places = [
+        {cpu: number for number, members in enumerate(partition) for cpu in members}
+        for partition in (machine.packages or (), nodes, machine.cache_partition(3) or ())
+    ]
+    taken: list[int] = []
+    groups: set[int] = set()
+    room: dict[tuple[int, ...], int] = {}
+    for position, cpu in enumerate(cpus):
+        place = tuple(number_of.get(cpu, -1) for number_of in places)
+        spare = room.setdefault(place, cores.workers)
+        if cores.groups[position] not in groups and spare:
+            groups.add(cores.groups[position])
+            room[place] = spare - 1
+            taken.append(position)
+    return taken
 
 
 def machine_of(shape: Shape) -> Machine:
@@ -93,10 +150,9 @@ def machine_of(shape: Shape) -> Machine:
     )
 
 
-def matrix_of(machine: Machine, host: Host, shape: Shape) -> Matrix:
-    """Latencies in ns as far as the host's metrics tell them; cells are empty where they don't."""
-    l3_of = {cpu: cpus[0] for cpus in machine.cache_partition(3) or () for cpu in cpus}
-    cpus = machine.online_cpus
+def matrix_of(machine: Machine, cpus: Sequence[int], host: Host, shape: Shape) -> Matrix:
+    """Latencies between `cpus` in ns as far as the metrics tell them; cells are empty where they don't."""
+    l3_of = {cpu: members[0] for members in machine.cache_partition(3) or () for cpu in members}
 
     def latency_ns(cpu: int, other: int) -> float | None:
         ends = (l3_of.get(cpu, -1), l3_of.get(other, -1))
@@ -111,4 +167,4 @@ def matrix_of(machine: Machine, host: Host, shape: Shape) -> Matrix:
     for row, cpu in enumerate(cpus):
         for column in range(row):
             rows[row][column] = rows[column][row] = latency_ns(cpu, cpus[column])
-    return Matrix(cpus, tuple(map(tuple, rows)))
+    return Matrix(tuple(cpus), tuple(map(tuple, rows)))
