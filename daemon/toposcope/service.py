@@ -35,6 +35,7 @@ from toposcope.measure.plan import ProbeChoice, more_often, plan
 from toposcope.measure.validity import WINDOW_VISITS_MAX
 from toposcope.page.handlers import Page
 from toposcope.results import Identity, Result, Visit
+from toposcope.selftest import LOOK_INTERVAL_S, SelfTest
 from toposcope.store import Store
 from toposcope.topology.cpulist import format_cpulist
 from toposcope.topology.cross_check import cross_check
@@ -194,6 +195,7 @@ class Service:
             self._ask_peers(),
             _every(_CONCLUDE_INTERVAL_S, self._judge.conclude),
             _every(_PRUNE_INTERVAL_S, self._prune),
+            _every(LOOK_INTERVAL_S, self._test_advice),
             *([_every(watchdog_s, _feed_watchdog)] if watchdog_s else []),
             *([_every(self._settings.audit.interval_s, self._audit)] if self._settings.audit.enabled else []),
             *([_every(nfd.RENEWAL_INTERVAL_S, self._write_features)] if self._nfd_directory else []),
@@ -339,6 +341,13 @@ class Service:
     async def _audit(self) -> None:
         """Look at the busiest processes, and show what was found."""
         self._view.set_audit(await self._auditor.look(self._view.machine, self._in_worker))
+
+    async def _test_advice(self) -> None:
+        """Try the daemon's own advice; where that fails, the next look tries again."""
+        try:
+            await SelfTest(self._view, self._loop, self._clock).run_if_due(probe_choices(self._settings))
+        except ToposcopeError as error:
+            _log.error("the advice could not be tested: %s", error.message)
 
     async def _write_features(self) -> None:
         """Renew the labels' file; where it can't be written, its expiry takes the labels away."""
