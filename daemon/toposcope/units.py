@@ -52,6 +52,14 @@ def format_ns(value_ns: float) -> str:
     return f"{value_ns / NS_PER_S:.3g} s"
 
 
+def format_duration(duration_s: float) -> str:
+    """How long something has lasted, for people: `12 s`, `5 min`, `3.2 h`, `4.1 days`."""
+    for limit_s, unit_s, unit in ((120, 1, "s"), (7200, 60, "min"), (172_800, 3600, "h")):
+        if duration_s < limit_s:
+            return f"{duration_s / unit_s:.3g} {unit}"
+    return f"{duration_s / 86_400:.3g} days"
+
+
 def format_bytes(value_bytes: float) -> str:
     """A size for people: `32 KiB`, `1.5 MiB`, `31.3 GiB`."""
     value = float(value_bytes)

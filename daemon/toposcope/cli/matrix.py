@@ -99,7 +99,8 @@ class _Answer:
             from toposcope.render.matrix_text import print_matrix
 
             print_matrix(self.matrix, self.machine)
-            click.echo(f"{spec.operation}, ns one way; source: {self.source}; mode: {self.mode}")
+            click.echo(f"{spec.operation}, ns one way")
+            click.echo(f"source: {self.source}; mode: {self.mode}")
 
     def _document(self, spec: ProbeSpec) -> dict[str, Any]:
         return {

@@ -6,10 +6,14 @@ import time
 from typing import Any
 
 import click
+from rich.console import Console
+from rich.live import Live
 
 from toposcope.cli import _source
 from toposcope.cli._output import format_option, print_json
 from toposcope.errors import DaemonError
+from toposcope.render.status_text import status_text
+from toposcope.render.terminal import show
 
 _WATCH_INTERVAL_S = 2.0
 
@@ -23,31 +27,22 @@ def command(url: str | None, output_format: str, watch: bool) -> None:
     daemon = _source.find_daemon(url)
     if daemon is None:
         raise DaemonError("no daemon runs at the default address", "start one with `toposcope serve`")
+
+    def status() -> dict[str, Any]:
+        return daemon.get("/api/v1/status") | {"source": daemon.url}
+
+    console = Console(highlight=False)
+    if watch and output_format == "text" and console.is_terminal:
+        # In place, on a screen of its own that is gone afterwards; a pipe gets one block after the other.
+        with Live(status_text(status()), console=console, screen=True, auto_refresh=False) as live:
+            while True:
+                time.sleep(_WATCH_INTERVAL_S)
+                live.update(status_text(status()), refresh=True)
     while True:
-        status = daemon.get("/api/v1/status") | {"source": daemon.url}
         if output_format == "json":
-            print_json(status)
+            print_json(status())
         else:
-            if watch:
-                click.clear()
-            _print_text(status)
+            show(status_text(status()), *([""] if watch else []))
         if not watch:
             return
         time.sleep(_WATCH_INTERVAL_S)
-
-
-def _print_text(status: dict[str, Any]) -> None:
-    lines = [
-        ("source", f"{status['source']} (mode: {status['mode']})"),
-        ("placement", status["placement"]),
-        ("ready", "yes" if status["ready"] else "no"),
-        ("measuring", status.get("measuring") or "nothing just now"),
-        ("targets", status.get("tasks", 0)),
-        ("results", status.get("results", 0)),
-        ("running for", f"{status.get('uptime_s', 0):.0f} s"),
-    ]
-    for name, budget in status.get("budget", {}).items():
-        spent = f"{budget['spent_s']:.2f} s spent, {budget['balance_s']:+.2f} s left"
-        lines.append((f"{name} budget", f"{budget['ratio']:.2%} of one CPU; {spent}"))
-    for name, value in lines:
-        click.echo(f"{name + ':':20}{value}")

@@ -258,11 +258,3 @@ def moment(time_s: float | None) -> dict[str, Any] | None:
         return None
     when = datetime.datetime.fromtimestamp(time_s, datetime.UTC)
     return {"time_s": time_s, "iso": when.isoformat(), "text": when.strftime("%Y-%m-%d %H:%M:%S UTC")}
-
-
-def duration(duration_s: float) -> str:
-    """A duration for people: `12 s`, `5 min`, `3.2 h`, `4.1 days`."""
-    for limit_s, unit_s, unit in ((120, 1, "s"), (7200, 60, "min"), (172_800, 3600, "h")):
-        if duration_s < limit_s:
-            return f"{duration_s / unit_s:.3g} {unit}"
-    return f"{duration_s / 86_400:.3g} days"

@@ -19,6 +19,7 @@ from toposcope.page import content
 from toposcope.render.topology_svg import topology_svg
 from toposcope.render.topology_tree import headline
 from toposcope.topology.model import Machine
+from toposcope.units import format_duration
 from toposcope.view import View
 
 STATIC: Final = Path(__file__).parent / "static"
@@ -59,7 +60,7 @@ def environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters["duration"] = content.duration
+    made.filters["duration"] = format_duration
     return made
 
 

@@ -6,6 +6,7 @@ relation. Readable at 80 columns, without colour, and piped.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from typing import Final
 
@@ -16,31 +17,27 @@ from toposcope.matrix import Matrix
 from toposcope.render.matrix_svg import Grid, grid_in
 from toposcope.render.order import Order, topology_order
 from toposcope.render.scale import Scale, number, scale_of
+from toposcope.render.terminal import PIPE_WIDTH, show
 from toposcope.topology.model import RELATIONS, Machine
 
 # From near to far; five steps stay apart in every terminal and on paper.
 _SHADES: Final = " ░▒▓█"
 _ABSENT: Final = "·"
 _CELL_WIDTH: Final = 6
-_PIPE_WIDTH: Final = 80
 
 
 def print_matrix(matrix: Matrix, machine: Machine | None = None, console: Console | None = None) -> None:
     """Print the matrix with its CPU ids; one that is wider than the terminal as a picture of shades."""
-    if console is None:
-        console = Console(highlight=False)
-        if not console.is_terminal:
-            console = Console(highlight=False, width=_PIPE_WIDTH, no_color=True)
+    console = console or Console(highlight=False)
+    width = console.width if console.is_terminal else min(console.width, PIPE_WIDTH)
     order = topology_order(machine, matrix.cpus)
     grid = grid_in(matrix, order)
-    if _CELL_WIDTH * (len(order.cpus) + 1) <= console.width:
+    if _CELL_WIDTH * (len(order.cpus) + 1) <= width:
         lines = _numbers(order, grid)
     else:
-        lines = _shades(order, grid, console.width)
-    for line in lines:
-        console.print(Text(line), soft_wrap=True)
-    for line in _by_relation(matrix, machine) if machine else ():
-        console.print(Text(line), soft_wrap=True)
+        lines = _shades(order, grid, width)
+    relations = _by_relation(matrix, machine) if machine else ()
+    show(*(Text(line) for line in itertools.chain(lines, relations)), console=console)
 
 
 def _numbers(order: Order, grid: Grid) -> Iterator[str]:
@@ -60,7 +57,7 @@ def _shades(order: Order, grid: Grid, width: int) -> Iterator[str]:
     if scale is None:
         yield "nothing was measured yet"
         return
-    step = -(-len(order.cpus) // max(1, width - 8))
+    step = _cpus_to_a_character(order, max(1, width - 8))
     starts = range(0, len(order.cpus), step)
     for start in starts:
         shades = (_shade(_median(grid, start, column, step), scale) for column in starts)
@@ -68,6 +65,16 @@ def _shades(order: Order, grid: Grid, width: int) -> Iterator[str]:
     many = f", {step} to a character (their median)" if step > 1 else ""
     yield f"CPUs in topology order{many}; {_ABSENT} not measured"
     yield from _legend(scale)
+
+
+def _cpus_to_a_character(order: Order, room: int) -> int:
+    """As few as there is room for, or up to twice as many, if every domain then begins with a character."""
+    least = -(-len(order.cpus) // room)
+    if least == 1:
+        return 1
+    fits = (step for step in range(least, 2 * least + 1)
+            if not any(domain.start % step or domain.end % step for domain in order.domains))  # fmt: skip
+    return next(fits, least)
 
 
 def _legend(scale: Scale) -> Iterator[str]:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.padding import Padding
 from rich.text import Text
 
-_MARKS = {
+from toposcope.render.terminal import show
+
+_INDENT: Final = 15
+_MARKS: Final = {
     "confirmed": ("confirmed", "green"),
     "refuted": ("refuted", "red"),
     "inconclusive": ("inconclusive", "yellow"),
@@ -19,14 +22,16 @@ _MARKS = {
 
 def print_report(claims: Sequence[dict[str, Any]], console: Console | None = None) -> None:
     """One paragraph a claim, wrapped to the terminal's width."""
-    console = console or Console(highlight=False)
-    for claim in claims:
-        word, style = _MARKS[claim["verdict"]]
-        head = Text.assemble((f"{word:15}", style), (claim["claim"], "bold"))
-        if claim["ratio"] is not None:
-            low, high = claim["interval"]
-            head.append(f"  ×{claim['ratio']:.3g} ({low:.3g} – {high:.3g})")
-        console.print(head)
-        console.print(Padding(Text(claim["sentence"]), (0, 0, 0, 15)))
-        if claim["verdict"] == "inconclusive" and claim["reason"]:
-            console.print(Padding(Text(claim["reason"], "dim"), (0, 0, 0, 15)))
+    show(*(line for claim in claims for line in _lines(claim)), console=console)
+
+
+def _lines(claim: dict[str, Any]) -> Iterator[RenderableType]:
+    word, style = _MARKS[claim["verdict"]]
+    head = Text.assemble((f"{word:{_INDENT}}", style), (claim["claim"], "bold"))
+    if claim["ratio"] is not None:
+        low, high = claim["interval"]
+        head.append(f"  ×{claim['ratio']:.3g} ({low:.3g} – {high:.3g})")
+    yield head
+    yield Padding(Text(claim["sentence"]), (0, 0, 0, _INDENT))
+    if claim["verdict"] == "inconclusive" and claim["reason"]:
+        yield Padding(Text(claim["reason"], "dim"), (0, 0, 0, _INDENT))

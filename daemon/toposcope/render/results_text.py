@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from rich.console import Console
+from rich.padding import Padding
 from rich.table import Table
+from rich.text import Text
 
 from toposcope import units
+from toposcope.render.terminal import show
 from toposcope.results import Estimate, Result
 
 _STYLES = {"ok": "green", "noisy": "yellow", "unstable": "magenta", "failed": "red", "not_applicable": "dim"}
@@ -15,7 +18,6 @@ _STYLES = {"ok": "green", "noisy": "yellow", "unstable": "magenta", "failed": "r
 
 def print_results(found: Iterable[Result], console: Console | None = None) -> None:
     """One row a result: target, variant, primary measure with its interval, verdict and reason."""
-    console = console or Console(highlight=False)
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("probe")
     table.add_column("target")
@@ -29,13 +31,12 @@ def print_results(found: Iterable[Result], console: Console | None = None) -> No
         for index, (value, interval) in enumerate(values):
             first = index == 0
             style = _STYLES[result.verdict]
-            verdict = f"[{style}]{result.verdict}[/]" if first else ""
+            verdict = Text(result.verdict, style) if first else Text()
             table.add_row(name if first else "", _target(result) if first else "", value, interval, verdict)
         if result.reason:
             reasons.append(f"{name} {_target(result)}: {result.reason}")
-    console.print(table)
-    for reason in dict.fromkeys(reasons):
-        console.print(f"  {reason}", markup=False, style="dim")
+    notes = [Padding(Text(reason, "dim"), (0, 0, 0, 2)) for reason in dict.fromkeys(reasons)]
+    show(table, *notes, console=console)
 
 
 def _target(result: Result) -> str:

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.text import Text
 from rich.tree import Tree as RichTree
 
+from toposcope.render.terminal import show
 from toposcope.render.topology_tree import Box, Tree, build_tree, count, headline, node_label, plain
 from toposcope.topology.cpulist import format_cpulist
 from toposcope.topology.model import CpuSet, Machine
 
-_PIPE_WIDTH: Final = 80
 _SHOWN_SETTINGS: Final = (
     ("machine", ("machine_vendor", "machine_product")),
     ("hypervisor", ("hypervisor",)),
@@ -30,10 +30,7 @@ _SHOWN_SETTINGS: Final = (
 
 def print_topology(machine: Machine) -> None:
     """Print the tree to stdout; where that is no terminal, 80 columns wide and without colours."""
-    console = Console(highlight=False, soft_wrap=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=_PIPE_WIDTH, no_color=True)
-    console.print(topology_text(machine))
+    show(topology_text(machine))
 
 
 def topology_text(machine: Machine) -> Group:
