@@ -1,12 +1,9 @@
 """The fourteen claims of the report: from what was measured on this host to a verdict each; pure.
 
 A claim compares two sides, and its ratio says how much better the side comes off that the claim favours:
-above the claim's threshold it holds. The report visits both sides in turn, so the k-th visit of one is
-paired with the k-th of the other, which takes out what changes with time (a busy neighbour, a vCPU that
-moved). The ratio is the median over pairs. Its 95 % interval is, with six pairs or more, the one of the
-median by order statistics (David & Nagaraja, Order Statistics, 7.1), with fewer the hull of the pairs' own
-intervals, which is wider. `confirmed`: all of the interval is above the threshold; `refuted`: all of it is
-below; `inconclusive`: it holds the threshold, or the host was too busy to tell.
+above the claim's threshold it holds. `confirmed`: all of the ratio's interval (claims_pairs) is above the
+threshold; `refuted`: all of it is below; `inconclusive`: it holds the threshold, or the host was too busy to
+tell. A verdict that more visits might overturn is not settled, and the report goes on visiting.
 
 Most claims have several cases: native code, and each Python that was measured. One refuted case refutes the
 claim, since it is a general one; else one confirmed case confirms it. docs/claims.md has the list for people.
@@ -14,26 +11,24 @@ claim, since it is a general one; else one confirmed case confirms it. docs/clai
 
 from __future__ import annotations
 
-import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from toposcope.claims_core_sets import NO_TWO_CORE_SETS, farthest_apart
-from toposcope.claims_flips import flips, wanted_variants
+from toposcope.claims_flips import flips
+from toposcope.claims_pairs import PAIRS_MAX, Paired, paired_difference, paired_ratio
 from toposcope.claims_table import COMPARISONS, NAMES, Comparison, Side
 from toposcope.judgements import ClaimVerdict
-from toposcope.measure import estimate as estimation
 from toposcope.results import Estimate, Identity, Visit
 from toposcope.topology.model import Machine
 from toposcope.units import format_ns, split_unit
 
-_PAIRS_MAX: Final = 16
 # Of the gain that N workers could bring at best: less than this share of it is not "in parallel".
 _PARALLEL_SHARE: Final = 0.3
-# A speed-up may be measured as 0; a ratio of it is large, not undefined.
-_TINY: Final = 1e-12
+# What every case says about who was measured.
+_WHO: Final = ("implementation", "version", "gil", "start_method", "libraries")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +44,8 @@ class Claim:
     """A claim as it stands on this host; what `report --format json` prints.
 
     `ratio` and `interval` are those of the case that decided. `numbers` has `threshold`, `meaning` (of the
-    ratio) and `cases`: by case its verdict, ratio, interval, pairs and the medians of both sides.
+    ratio) and `cases`: by case its verdict, ratio, interval, pairs and the medians of both sides. A claim is
+    settled where no case's verdict hangs on a few more visits.
     """
 
     claim: str
@@ -59,6 +55,7 @@ class Claim:
     sentence: str
     numbers: Mapping[str, Any]
     reason: str
+    is_settled: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,36 +71,20 @@ class Case:
     threshold: float | None = None
     numbers: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether the threshold lies outside the interval by half the interval's width, or there is none."""
+        if self.interval is None or self.threshold is None:
+            return True
+        low, high = self.interval
+        margin = (high - low) / 2
+        return self.verdict != "inconclusive" and not low - margin <= self.threshold <= high + margin
+
 
 def judge(series: Iterable[Series], machine: Machine) -> tuple[Claim, ...]:
     """Every claim of DESIGN section 6, in its order; what was not measured is `not_applicable`."""
     table = tuple(series)
     return tuple(_judge_one(name, table, machine) for name in NAMES)
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """A probe's variants (all that agree with `variant`) that the report should visit, and how often."""
-
-    probe: str
-    variant: Mapping[str, str]
-    visits: int
-
-
-def wanted(*, visits: int = 3) -> tuple[Wanted, ...]:
-    """What the claims rest on. Visits of one probe should alternate between its variants.
-
-    Variants that only tell where an answer flips are visited once. Kernel probes are wanted on the pair,
-    CPU or core sets that the planner has for them.
-    """
-    times: dict[tuple[str, tuple[tuple[str, str], ...]], int] = {}
-    for probe, variants in wanted_variants().items():
-        times.update({(probe, tuple(variant.items())): 1 for variant in variants})
-    for comparison in COMPARISONS:
-        for side in (comparison.favoured, comparison.other, comparison.control):
-            for variant in side.variants if side else ():
-                times[comparison.probe, tuple(variant.items())] = visits
-    return tuple(Wanted(probe, dict(variant), count) for (probe, variant), count in times.items())
 
 
 def _judge_one(name: str, table: Sequence[Series], machine: Machine) -> Claim:
@@ -120,8 +101,20 @@ def _cases(name: str, table: Sequence[Series], machine: Machine) -> Iterable[Cas
             yield _on_core_sets(comparison, table, machine)
             continue
         for interpreter, own in _by_interpreter(comparison, table):
-            case = comparison.setting if interpreter is None else f"{comparison.setting} {interpreter}"
+            case = comparison.setting
+            if interpreter is not None:
+                case = f"{case} {_named(interpreter, own)}"
             yield _compare(comparison, case.strip(), own)
+
+
+def _named(interpreter: str, table: Sequence[Series]) -> str:
+    """`/usr/bin/python3 (CPython 3.13.5, no GIL)`; the path alone where none of its programs ran."""
+    for one in table:
+        for visit in one.visits:
+            if "version" in visit.facts:
+                gil = "a GIL" if visit.facts["gil"] == "enabled" else "no GIL"
+                return f"{interpreter} ({visit.facts['implementation']} {visit.facts['version']}, {gil})"
+    return interpreter
 
 
 def _combine(name: str, cases: Sequence[Case]) -> Claim:
@@ -141,7 +134,10 @@ def _combine(name: str, cases: Sequence[Case]) -> Claim:
     others = [f"{case.name}: {case.verdict}" for case in cases if case.verdict != decided.verdict]
     reason = "; ".join(part for part in (decided.reason, *others) if part)
     sentence = decided.sentence or f"Not applicable here: {decided.reason}."
-    return Claim(name, decided.verdict, decided.ratio, decided.interval, sentence, numbers, reason)
+    is_settled = all(case.is_settled for case in cases)
+    return Claim(
+        name, decided.verdict, decided.ratio, decided.interval, sentence, numbers, reason, is_settled
+    )
 
 
 _DECIDES: Final[tuple[ClaimVerdict, ...]] = ("refuted", "confirmed", "inconclusive", "not_applicable")
@@ -186,7 +182,7 @@ def _best(side: Side, table: Sequence[Series], measure: str, core_set: str | Non
             continue
         if core_set is not None and identity.target.core_set != core_set:
             continue
-        visits = [visit for visit in one.visits if _counts(visit, measure)][-_PAIRS_MAX:]
+        visits = [visit for visit in one.visits if _counts(visit, measure)][-PAIRS_MAX:]
         if visits:
             found.append(
                 _Chosen(identity.id, [visit.measures[measure] for visit in visits], visits[-1].facts)
@@ -252,58 +248,26 @@ def _compare(
         "measure": comparison.measure,
         comparison.favoured.label: favoured.middle,
         comparison.other.label: other.middle,
+        "measured_with": {
+            comparison.favoured.label: _who(favoured.facts),
+            comparison.other.label: _who(other.facts),
+        },
         "also": _also(comparison, table, {favoured.result_id, other.result_id}),
     }
     sentence = _sentence(comparison, case, favoured.middle, other.middle, ratio, interval)
     return Case(case, verdict, sentence, reason, ratio, interval, threshold, numbers)
 
 
-def _measured_ratio(
-    comparison: Comparison, favoured: _Chosen, other: _Chosen
-) -> tuple[float, tuple[float, float], int]:
+def _who(facts: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: facts[name] for name in _WHO if name in facts}
+
+
+def _measured_ratio(comparison: Comparison, favoured: _Chosen, other: _Chosen) -> Paired:
     if comparison.difference:
         return paired_difference(favoured.values, other.values)
     if _higher_is_better(comparison.measure):
         return paired_ratio(favoured.values, other.values)
     return paired_ratio(other.values, favoured.values)
-
-
-def paired_ratio(
-    above: Sequence[Estimate], below: Sequence[Estimate]
-) -> tuple[float, tuple[float, float], int]:
-    """Median of the ratios of paired visits (the latest of each), its 95 % interval, number of pairs.
-
-    The two sides of a pair err independently, so that their relative errors add up as squares.
-    """
-    middle, (low, high), pairs = paired_difference(
-        [_logarithm(a) for a in above], [_logarithm(b) for b in below]
-    )
-    return math.exp(middle), (math.exp(low), math.exp(high)), pairs
-
-
-def _logarithm(value: Estimate) -> Estimate:
-    logs = [math.log(max(getattr(value, name), _TINY)) for name in Estimate.__struct_fields__]
-    return Estimate(*logs)
-
-
-def paired_difference(
-    above: Sequence[Estimate], below: Sequence[Estimate]
-) -> tuple[float, tuple[float, float], int]:
-    """The same for differences, where the other side may well be 0."""
-    pairs = min(len(above), len(below))
-    assert pairs > 0, "nothing to compare"
-    couples = list(zip(above[-pairs:], below[-pairs:], strict=True))
-    points = sorted(a.estimate - b.estimate for a, b in couples)
-    middle = statistics.median(points)
-    if pairs >= 6:
-        return middle, estimation.median_interval(points), pairs
-    low = min(
-        a.estimate - b.estimate - math.hypot(a.estimate - a.low, b.high - b.estimate) for a, b in couples
-    )
-    high = max(
-        a.estimate - b.estimate + math.hypot(a.high - a.estimate, b.estimate - b.low) for a, b in couples
-    )
-    return middle, (low, high), pairs
 
 
 def _verdict(interval: tuple[float, float], threshold: float) -> ClaimVerdict:

@@ -133,7 +133,8 @@ def wanted_variants() -> Mapping[str, tuple[Mapping[str, str], ...]]:
     return {
         "python_channel": tuple({"channel": c, "size_bytes": s} for s in sizes for c in channels),
         "python_io": tuple(
-            {"model": model, "work": "echo", "connections": count}
+            {"model": model, "work": work, "connections": count}
+            for work in ("echo", "timer")
             for count in ("10", "100", "5000")
             for model in ("thread", "asyncio")
         ),

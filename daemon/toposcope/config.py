@@ -67,6 +67,12 @@ class Runtime(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     interpreters: tuple[str, ...] = ()
 
 
+class Report(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Measuring the report without being asked."""
+
+    interval_s: Annotated[float, msgspec.Meta(ge=3600, le=31_536_000)] | None = None
+
+
 class Audit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Looking at the placement of other processes; off, since it needs to see them."""
 
@@ -90,6 +96,7 @@ class Config(msgspec.Struct, frozen=True):
     probes: ProbeLimits = ProbeLimits()
     probe_settings: Mapping[str, ProbeSettings] = msgspec.field(default_factory=dict)
     runtime: Runtime = Runtime()
+    report: Report = Report()
     audit: Audit = Audit()
     log: Log = Log()
 
@@ -168,7 +175,7 @@ def parse_document(content: bytes, name: str) -> dict[Any, Any]:
 
 def _build(document: dict[Any, Any]) -> Config:
     sections: dict[str, type[msgspec.Struct]] = {
-        "web": Web, "store": Store, "runtime": Runtime, "audit": Audit, "log": Log,
+        "web": Web, "store": Store, "runtime": Runtime, "report": Report, "audit": Audit, "log": Log,
     }  # fmt: skip
     refuse_unknown(document, (*sections, "probes"), "")
     values: dict[str, Any] = {

@@ -49,6 +49,7 @@ class Requests:
             Route("/api/v1/recommend", self._get_recommend, methods=["GET"]),
             Route("/api/v1/recommend", self._post_recommend, methods=["POST"]),
             Route("/api/v1/measure", self._post_measure, methods=["POST"]),
+            Route("/api/v1/report", self._post_report, methods=["POST"]),
             Route("/openapi.json", self._get_openapi),
         ]
 
@@ -72,6 +73,13 @@ class Requests:
         found = await self._control.measure(wanted.probe, wanted.cpus, wanted.visits)
         document = {"schema_version": results.SCHEMA_VERSION, "mode": self._view.mode}
         return json_response(http_request, document | {"results": [results.to_json(each) for each in found]})
+
+    async def _post_report(self, http_request: HttpRequest) -> Response:
+        if not self._control.lifecycle_enabled:
+            hint = "set web.enable_lifecycle: true, or run `toposcope report --measure`"
+            raise ApiError(403, "lifecycle_disabled", "measuring by HTTP is not enabled", hint)
+        document = {"schema_version": results.SCHEMA_VERSION, "mode": self._view.mode}
+        return json_response(http_request, document | {"report": self._control.ask_for_report()}, 202)
 
     async def _get_openapi(self, http_request: HttpRequest) -> Response:
         return json_response(http_request, openapi.document())

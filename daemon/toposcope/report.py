@@ -1,56 +1,87 @@
 """The report: which visits the claims rest on, and the claims as they stand; the measuring is a session's.
 
-A claim compares two sides that are visited in turn, so visits come in rounds: every task of the first round,
-then every task of the second.
+A claim compares two sides that are visited in turn, so visits come in rounds. After the first rounds only
+the claims whose verdict a few more visits might overturn go on, until all are settled or time is up: what is
+clear costs three visits a side, what is close has most of the time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final
 
 import msgspec
 
 import toposcope_probes
 from toposcope import claims
+from toposcope.claims_pairs import PAIRS_MAX
+from toposcope.claims_wanted import wanted
 from toposcope.measure.plan import ProbeChoice, Task, plan
 from toposcope.results import Identity, Visit
 from toposcope.topology.model import Machine
+from toposcope_probes.contract import Program
 
 SCHEMA_VERSION: Final = 1
+# No visit begins after that: with the longest one under way a report still ends within three minutes.
+VISITING_S_MAX: Final = 150.0
+
+_FIRST_ROUNDS: Final = 3
+# A kernel's visit takes milliseconds: so many in a round cost less than one of a Python program.
+_KERNEL_VISITS_A_ROUND: Final = 4
+
+Visited = Sequence[tuple[Identity, Sequence[Visit]]]
 
 
-def rounds(machine: Machine, *, cpus: Sequence[int], interpreters: Sequence[str]) -> Iterator[list[Task]]:
-    """The tasks of each round, on the planner's most important targets."""
+def rounds(
+    machine: Machine, *, cpus: Sequence[int], interpreters: Sequence[str], visited: Callable[[], Visited]
+) -> Iterator[list[Task]]:
+    """The tasks of each round, on the planner's most important targets; `visited` tells what they brought.
+
+    The first rounds visit both sides of every claim. Then comes what is only told beside them, once. Then
+    rounds of what is not settled.
+    """
     planned = list(_planned(machine, cpus, interpreters))
-    for turn in range(max((visits for _, visits in planned), default=0)):
-        yield [task for task, visits in planned if visits > turn]
+    compared = [(task, names) for task, names in planned if names]
+    for _ in range(_FIRST_ROUNDS):
+        yield _round([task for task, _ in compared])
+    yield [task for task, names in planned if not names]
+    for _ in range(_FIRST_ROUNDS, PAIRS_MAX):
+        unsettled = {claim.claim for claim in judged(visited(), machine) if not claim.is_settled}
+        again = _round([task for task, names in compared if unsettled.intersection(names)])
+        if not again:
+            return
+        yield again
+
+
+def _round(tasks: Sequence[Task]) -> list[Task]:
+    """Each once, kernels' several times in turn."""
+    kernels = [task for task in tasks if task.spec.program is Program.KERNEL]
+    others = [task for task in tasks if task.spec.program is not Program.KERNEL]
+    return kernels * _KERNEL_VISITS_A_ROUND + others
 
 
 def _planned(
     machine: Machine, cpus: Sequence[int], interpreters: Sequence[str]
-) -> Iterator[tuple[Task, int]]:
+) -> Iterator[tuple[Task, Sequence[str]]]:
+    """Every task with the claims that compare it."""
     seen: set[str] = set()
-    for wanted in claims.wanted():
-        spec = toposcope_probes.find(wanted.probe)
+    for one in wanted():
+        spec = toposcope_probes.find(one.probe)
         if spec is None:
             continue
         choice = ProbeChoice(spec, spec.interval_s, spec.max_age_s)
         for task in plan(machine, [choice], cpus=cpus, interpreters=interpreters):
             variant = task.identity.variant
-            agrees = all(variant.get(key) == value for key, value in wanted.variant.items())
+            agrees = all(variant.get(key) == value for key, value in one.variant.items())
             if task.tier == 0 and agrees and task.identity.id not in seen:
                 seen.add(task.identity.id)
-                yield task, wanted.visits
-
-
-Visited = Sequence[tuple[Identity, Sequence[Visit]]]
+                yield task, one.claims
 
 
 def is_measured(visited: Visited) -> bool:
     """Whether every probe that the claims rest on has been visited at all."""
     probes = {identity.probe for identity, visits in visited if visits}
-    return {wanted.probe for wanted in claims.wanted()} <= probes
+    return {one.probe for one in wanted()} <= probes
 
 
 def judged(visited: Visited, machine: Machine) -> tuple[claims.Claim, ...]:

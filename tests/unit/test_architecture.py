@@ -14,7 +14,8 @@ _DAEMON = _PROJECT / "daemon" / "toposcope"
 _PROBES = _PROJECT / "probes" / "toposcope_probes"
 
 _PURE_FILES = (
-    "audit.py", "claims.py", "claims_core_sets.py", "claims_flips.py", "claims_table.py", "compare.py", "doctor.py",
+    "audit.py", "claims.py", "claims_core_sets.py", "claims_flips.py", "claims_pairs.py",
+    "claims_table.py", "claims_wanted.py", "compare.py", "doctor.py",
     "evidence.py", "explain.py", "groups.py", "judgements.py", "placement.py", "results.py", "units.py", "view.py",
     "topology/agreement.py", "topology/cpulist.py", "topology/cross_check.py", "topology/disjoint.py",
     "topology/document.py", "topology/fingerprint.py", "topology/model.py", "fleet/compare.py", "fleet/rank.py",

@@ -1,15 +1,18 @@
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from toposcope import claims
+from toposcope import claims, claims_pairs, report
 from toposcope.claims_core_sets import NO_TWO_CORE_SETS, farthest_apart
 from toposcope.claims_flips import flips
-from toposcope.claims_table import COMPARISONS, NAMES
+from toposcope.claims_table import ALSO, COMPARISONS, NAMES
+from toposcope.claims_wanted import wanted
+from toposcope.measure.plan import Task
 from toposcope.results import Estimate, Identity, Target, Verdict, Visit
 from toposcope.topology.model import Cache, Machine
 from toposcope_probes import find
@@ -63,7 +66,7 @@ def judged(name: str, *table: claims.Series, machine: Machine = ONE_PACKAGE) -> 
     return next(claim for claim in found if claim.claim == name)
 
 
-def spawn(thread_ns: float, process_ns: float, **more: float) -> tuple[claims.Series, ...]:
+def spawn(thread_ns: float, process_ns: float, **more: Any) -> tuple[claims.Series, ...]:
     return (
         series("python_spawn", "create_ns", [thread_ns] * 3, model="thread", **more),
         series("python_spawn", "create_ns", [process_ns] * 3, model="process_fork", **more),
@@ -297,11 +300,19 @@ def test_the_widest_then_the_narrowest_then_the_largest_is_chosen() -> None:
 
 
 def test_wanted_covers_what_the_claims_rest_on() -> None:
-    wanted = {(one.probe, tuple(one.variant.items())): one.visits for one in claims.wanted(visits=3)}
+    names = {(one.probe, tuple(one.variant.items())): one.claims for one in wanted()}
     for comparison in COMPARISONS:
         for variant in (*comparison.favoured.variants, *comparison.other.variants):
-            assert wanted[comparison.probe, tuple(variant.items())] == 3
-    assert 1 in wanted.values()
+            assert comparison.claim in names[comparison.probe, tuple(variant.items())]
+    assert () in names.values()
+
+
+def test_what_is_wanted_exists() -> None:
+    assert {one.probe for one in wanted()} >= set(ALSO)
+    for one in wanted():
+        spec = find(one.probe)
+        assert spec is not None
+        assert all(chosen in spec.variants[key] for key, chosen in one.variant.items()), one
 
 
 @given(
@@ -309,6 +320,83 @@ def test_wanted_covers_what_the_claims_rest_on() -> None:
     st.lists(st.floats(1e-3, 1e12), min_size=1, max_size=20),
 )
 def test_the_interval_holds_the_ratio(above: list[float], below: list[float]) -> None:
-    ratio, (low, high), pairs = claims.paired_ratio([value(v) for v in above], [value(v) for v in below])
+    ratio, (low, high), pairs = claims_pairs.paired_ratio(
+        [value(v) for v in above], [value(v) for v in below]
+    )
     assert low <= ratio <= high
     assert pairs == min(len(above), len(below))
+
+
+def test_a_case_says_who_was_measured() -> None:
+    facts: dict[str, object] = {"implementation": "CPython", "version": "3.13.5", "gil": "disabled",
+                                "start_method": None, "libraries": {}, "workers": 2}  # fmt: skip
+    claim = judged("thread_create_cheaper", *spawn(100, 1000, facts=facts))
+    assert "python3 (CPython 3.13.5, no GIL)" in claim.sentence
+    (case,) = claim.numbers["cases"].values()
+    assert case["measured_with"]["a thread"] == {key: facts[key] for key in facts if key != "workers"}
+
+
+@pytest.mark.parametrize(
+    ("process_ns", "is_settled"),
+    [(1000.0, True), (115.0, False), (106.0, False), (110.0, False), (90.0, True)],
+)
+def test_a_verdict_that_hangs_on_a_few_more_visits_is_not_settled(
+    process_ns: float, is_settled: bool
+) -> None:
+    assert judged("thread_create_cheaper", *spawn(100, process_ns)).is_settled is is_settled
+    assert judged("thread_create_cheaper").is_settled
+
+
+class Visits:
+    """Stands in for measuring: each side comes out as `point` tells from its identity and number of visits."""
+
+    def __init__(self, point: Callable[[Identity, int], float]) -> None:
+        self._point = point
+        self._series: dict[str, claims.Series] = {}
+
+    def visited(self) -> report.Visited:
+        return [(one.identity, one.visits) for one in self._series.values()]
+
+    def visit(self, task: Task) -> None:
+        identity = task.identity
+        visits = []
+        for k in range(self.count(identity.id) + 1):
+            told = {measure.name: value(self._point(identity, k)) for measure in task.spec.measures}
+            visits.append(Visit(float(k), 0.1, "ok", "", told, facts={"workers": 2}))
+        self._series[identity.id] = claims.Series(identity, visits)
+
+    def count(self, result_id: str) -> int:
+        return len(self._series[result_id].visits) if result_id in self._series else 0
+
+
+def report_rounds(visits: Visits) -> list[list[Task]]:
+    found = []
+    for tasks in report.rounds(ONE_PACKAGE, cpus=(0, 1), interpreters=("python3",), visited=visits.visited):
+        found.append(tasks)
+        for task in tasks:
+            visits.visit(task)
+    return found
+
+
+PYTHON = "/cpus=0,1;interpreter=python3/model="
+
+
+def test_the_report_visits_both_sides_in_turn_and_ends() -> None:
+    visits = Visits(
+        lambda identity, _: 1000.0 if identity.variant.get("model", "").startswith("process") else 10.0
+    )
+    found = report_rounds(visits)
+    assert {visits.count(f"python_spawn{PYTHON}{model}") for model in ("thread", "process_fork")} == {3}
+    assert visits.count(f"python_spawn{PYTHON}process_spawn") == 1
+    assert len({task.identity.id for task in found[0]}) < len(found[0]), "kernels come several times"
+
+
+def test_the_report_goes_on_with_what_is_close_and_ends_all_the_same() -> None:
+    visits = Visits(
+        lambda identity, k: 107.0 + k % 2 * 6 if identity.variant == {"model": "thread"} else 100.0
+    )
+    report_rounds(visits)
+    assert {visits.count(f"python_switch{PYTHON}{model}") for model in ("thread", "asyncio_task")} == {
+        claims_pairs.PAIRS_MAX
+    }
+    assert visits.count(f"crash_containment{PYTHON}thread") < claims_pairs.PAIRS_MAX

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -18,7 +18,8 @@ from toposcope.measure.load import LoadMeter
 from toposcope.measure.plan import ProbeChoice, Task
 from toposcope.measure.session import Session
 from toposcope.measure.visit import Visitor
-from toposcope.results import Identity, Result, Visit
+from toposcope.report import Visited
+from toposcope.results import Result, Visit
 from toposcope.store import Store
 from toposcope.topology.cpulist import format_cpulist, parse_cpulist
 from toposcope.topology.discover import discover
@@ -90,25 +91,42 @@ def measure_now(
     budget_s: float | None,
 ) -> tuple[list[Result], bool]:
     """Visit each task `visits` times, in turns; results so far, and whether Ctrl-C cut it short."""
-    session, interrupted = _run_session(machine, [tasks] * visits, settings, budget_s)
+    session, interrupted = _run_session(
+        machine, lambda _: [tasks] * visits, settings, budget_s, planned=visits * len(tasks)
+    )
     return session.results(), interrupted
 
 
 def visit_rounds(
-    machine: Machine, rounds: Sequence[Sequence[Task]], settings: config.Config
-) -> tuple[list[tuple[Identity, Sequence[Visit]]], bool]:
-    """Visit the tasks of each round; the visits by result, and whether Ctrl-C cut it short."""
-    session, interrupted = _run_session(machine, rounds, settings, None)
+    machine: Machine,
+    rounds: Callable[[Callable[[], Visited]], Iterable[Sequence[Task]]],
+    settings: config.Config,
+    budget_s: float,
+) -> tuple[Visited, bool]:
+    """Visit the tasks of each round; the visits by result, and whether Ctrl-C cut it short.
+
+    `rounds` is handed what tells the visits so far, since later rounds may depend on them.
+    """
+    session, interrupted = _run_session(
+        machine, lambda session: rounds(session.visited), settings, budget_s, planned=None
+    )
     return session.visited(), interrupted
 
 
 def _run_session(
-    machine: Machine, rounds: Sequence[Sequence[Task]], settings: config.Config, budget_s: float | None
+    machine: Machine,
+    rounds: Callable[[Session], Iterable[Sequence[Task]]],
+    settings: config.Config,
+    budget_s: float | None,
+    planned: int | None,
 ) -> tuple[Session, bool]:
-    """Measure with progress on stderr; visits go to the user's own store as well, unless a daemon has it."""
+    """Measure with progress on stderr; visits go to the user's own store as well, unless a daemon has it.
+
+    `planned` is the number of visits, or None where it is not known before.
+    """
     clock = SystemClock()
     console = Console(stderr=True)
-    with _own_store(settings, console) as store, _progress(console, sum(map(len, rounds))) as advance:
+    with _own_store(settings, console) as store, _progress(console, planned) as advance:
 
         def keep(task: Task, visit: Visit) -> None:
             advance(task.identity.id)
@@ -123,7 +141,7 @@ def _run_session(
         )
         session = Session(visitor, clock, keep)
         try:
-            asyncio.run(session.measure(rounds, budget_s=budget_s))
+            asyncio.run(session.measure(rounds(session), budget_s=budget_s))
         except KeyboardInterrupt:
             return session, True
     return session, False
@@ -143,14 +161,14 @@ def _own_store(settings: config.Config, console: Console) -> Iterator[Store | No
 
 
 @contextlib.contextmanager
-def _progress(console: Console, total: int) -> Iterator[_Advance]:
+def _progress(console: Console, total: int | None) -> Iterator[_Advance]:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True, disable=not sys.stderr.isatty()) as progress:
         yield _Advance(progress, total)
 
 
 class _Advance:
-    def __init__(self, progress: Progress, total: int) -> None:
+    def __init__(self, progress: Progress, total: int | None) -> None:
         self._progress = progress
         self._id = progress.add_task("starting", total=total)
 

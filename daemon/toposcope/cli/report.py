@@ -47,7 +47,7 @@ def command(
     """Test on this host what people say about threads, processes, coroutines and packages.
 
     Asks the daemon, or the own store, where they know all that the claims rest on; else it measures, which
-    takes two to three minutes.
+    takes up to three minutes.
     """
     document: list[dict[str, Any]] | None = None
     source, mode = "measurement", "live"
@@ -106,9 +106,13 @@ def _measured(config_file: Path | None) -> tuple[list[dict[str, Any]], bool]:
     machine = _measuring.this_machine()
     cpus = _measuring.choose_cpus(machine, None)
     named = asyncio.run(find_interpreters(settings))
-    turns = list(reports.rounds(machine, cpus=cpus, interpreters=named))
-    click.echo(f"measuring {sum(map(len, turns))} visits", err=True)
-    visited, interrupted = _measuring.visit_rounds(machine, turns, settings)
+    click.echo(f"measuring for {reports.VISITING_S_MAX / 60:g} minutes at most", err=True)
+    visited, interrupted = _measuring.visit_rounds(
+        machine,
+        lambda visited: reports.rounds(machine, cpus=cpus, interpreters=named, visited=visited),
+        settings,
+        budget_s=reports.VISITING_S_MAX,
+    )
     return reports.to_json(reports.judged(visited, machine)), interrupted
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final
 
 from toposcope.clock import Clock
@@ -29,8 +29,11 @@ class Session:
         self._tasks: dict[str, Task] = {}
         self._visits: dict[str, list[Visit]] = {}
 
-    async def measure(self, rounds: Sequence[Sequence[Task]], *, budget_s: float | None = None) -> None:
-        """Visit the tasks of every round in turn; start nothing more once `budget_s` has passed."""
+    async def measure(self, rounds: Iterable[Sequence[Task]], *, budget_s: float | None = None) -> None:
+        """Visit the tasks of every round in turn; start nothing more once `budget_s` has passed.
+
+        A round is asked for when the one before is done, so it may depend on what was visited.
+        """
         begin_s = self._clock.monotonic_s()
         for tasks in rounds:
             for together in batches(tasks):

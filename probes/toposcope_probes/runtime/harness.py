@@ -319,7 +319,10 @@ def _fixed_work_ns() -> int:
 
 
 def interpreter_facts() -> dict[str, Any]:
-    """Who measured: name, version, implementation, and whether a GIL was there."""
+    """Who measured: name, version, implementation, whether a GIL was there.
+
+    A program that starts processes adds how (`start_method`), one that uses libraries their versions.
+    """
     import platform
     import sysconfig
 
@@ -331,6 +334,8 @@ def interpreter_facts() -> dict[str, Any]:
         "gil": "enabled" if enabled is None or enabled() else "disabled",
         "free_threaded_build": bool(sysconfig.get_config_var("Py_GIL_DISABLED")),
         "switch_interval_ns": int(sys.getswitchinterval() * 1e9),
+        "start_method": None,
+        "libraries": {},
     }
 
 

@@ -54,6 +54,7 @@ def measure(request: harness.Request) -> harness.Outcome:
     channel, size_bytes = request.variant["channel"], int(request.variant["size_bytes"])
     near_cpu, far_cpu = request.cpus[0], request.cpus[min(1, len(request.cpus) - 1)]
     harness.pin(near_cpu)
+    start_method = None
     if channel == "asyncio_queue":
         facts = {"placement": "one_cpu", "ends": [near_cpu, near_cpu]}
         return harness.Outcome(_between_tasks(request, size_bytes), facts, queues_for_cpu=False)
@@ -64,11 +65,16 @@ def measure(request: harness.Request) -> harness.Outcome:
         import multiprocessing
 
         near, far = _process_ends(channel, size_bytes)
-        context = multiprocessing.get_context("fork")
+        start_method = "fork"
+        context = multiprocessing.get_context(start_method)
         context.Process(target=_far_end, args=(os.getpid(), far_cpu, *far)).start()
     else:
         raise harness.Failure(f"no channel {channel}")
-    facts = {"placement": "one_cpu" if near_cpu == far_cpu else "two_cpus", "ends": [near_cpu, far_cpu]}
+    facts = {
+        "placement": "one_cpu" if near_cpu == far_cpu else "two_cpus",
+        "ends": [near_cpu, far_cpu],
+        "start_method": start_method,
+    }
     return harness.Outcome(_sample(request, size_bytes, *near), facts)
 
 

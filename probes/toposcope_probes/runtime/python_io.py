@@ -66,7 +66,8 @@ def measure(request: harness.Request) -> harness.Outcome:
     harness.end_children()
     placement = "one_cpu" if request.cpus[0] == request.cpus[-1] else "two_cpus"
     samples = {"requests_per_s": rates, "latency_p99_ns": tails, "memory_bytes": [memory_bytes]}
-    return harness.Outcome(samples, {"libraries": libraries, "placement": placement})
+    facts = {"libraries": libraries, "placement": placement, "start_method": "fork"}
+    return harness.Outcome(samples, facts)
 
 
 def _libraries(model: str) -> dict[str, str]:
