@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -66,6 +68,31 @@ def test_manifests_are_valid_by_kubernetes_schemas(document):
     )
     for version in ("1.28", "1.31"):
         validate.validate(document, version, strict=True)
+
+
+KUSTOMIZATIONS = [KUBERNETES / "base", *(path.parent for path in OVERLAYS)]
+
+
+@pytest.mark.parametrize("folder", KUSTOMIZATIONS, ids=lambda folder: folder.name)
+def test_kustomize_builds_what_kubernetes_takes(folder):
+    """`kubectl kustomize` needs no cluster: generators, patches and labels as they will be applied."""
+    if shutil.which("kubectl") is None:
+        pytest.skip("kubectl is not installed")
+    validate = pytest.importorskip("kubernetes_validate", reason="kubernetes-validate (extra: dev)")
+    built = subprocess.run(
+        ["kubectl", "kustomize", folder], capture_output=True, text=True, check=True
+    ).stdout
+    documents = list(yaml.safe_load_all(built))
+    assert {"DaemonSet", "Service", "NetworkPolicy", "ConfigMap", "Namespace"} <= {
+        each["kind"] for each in documents
+    }
+    (daemonset,) = (each for each in documents if each["kind"] == "DaemonSet")
+    (config_map,) = (each for each in documents if each["kind"] == "ConfigMap")
+    volumes = daemonset["spec"]["template"]["spec"]["volumes"]
+    assert config_map["metadata"]["name"] in [each.get("configMap", {}).get("name") for each in volumes]
+    for each in documents:
+        if "monitoring.coreos.com" not in each["apiVersion"]:  # not one of Kubernetes' own
+            validate.validate(each, "1.31", strict=True)
 
 
 def test_the_pod_has_no_privilege():

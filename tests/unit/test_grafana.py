@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import importlib.util
 import json
 import os
@@ -114,6 +115,35 @@ def test_panels_do_not_overlap(name):
         }
         assert not cells & taken, panel["title"]
         taken |= cells
+
+
+def through_grafanas_types(document):
+    """The document as the types that are generated from Grafana's schema read and write it."""
+    pytest.importorskip(
+        "grafana_foundation_sdk", reason="grafana-foundation-sdk (extra: dev) is not installed"
+    )
+    from grafana_foundation_sdk.cog import plugins
+    from grafana_foundation_sdk.cog.encoder import JSONEncoder
+    from grafana_foundation_sdk.models.dashboard import Dashboard
+
+    plugins.register_default_plugins()
+    return json.loads(JSONEncoder().encode(Dashboard.from_json(document)))
+
+
+@pytest.mark.parametrize("name", DASHBOARDS)
+def test_grafanas_types_know_every_field(name):
+    document = DASHBOARDS[name]
+    assert through_grafanas_types(copy.deepcopy(document)) == document
+
+
+@pytest.mark.parametrize("place", ["options", "fieldConfig", "targets"])
+def test_grafanas_types_would_not_keep_a_field_of_ours(place):
+    document = copy.deepcopy(DASHBOARDS["host.json"])
+    panel = next(panel for panel in document["panels"] if panel["type"] == "timeseries")
+    strange = {"options": panel["options"], "fieldConfig": panel["fieldConfig"]["defaults"]["custom"],
+               "targets": panel["targets"][0]}[place]  # fmt: skip
+    strange["noSuchField"] = 1
+    assert through_grafanas_types(copy.deepcopy(document)) != document
 
 
 @pytest.mark.parametrize("name", DASHBOARDS)
