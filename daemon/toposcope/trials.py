@@ -105,18 +105,19 @@ async def run_trials(
     Raises ToposcopeError where a run fails, which ends the trials: what is left would compare nothing.
     """
     starts = {trial.name: trial.start for trial in trials}
-    await _run_once(command, launch.UNCHANGED, metric, deadline_s, on_wait)
+    await run_once(command, launch.UNCHANGED, metric, deadline_s, on_wait)
     on_run("", None)
     while order := tuning.next_round():
         for name in order:
-            value = await _run_once(command, starts[name], metric, deadline_s, on_wait)
+            value = await run_once(command, starts[name], metric, deadline_s, on_wait)
             tuning.record(name, value)
             on_run(name, value)
 
 
-async def _run_once(
+async def run_once(
     command: Sequence[str], start: Start, metric: Metric, deadline_s: float, on_wait: Callable[[], None]
 ) -> float:
+    """What one run costs: seconds, or the metric's number. Raises ToposcopeError where it fails."""
     path = shutil.which(command[0])
     if path is None:
         raise UsageError(f"{command[0]}: command not found")
