@@ -12,38 +12,13 @@ import sys
 from collections import Counter
 
 import toposcope_probes
+from machines import MACHINES
 from toposcope.choices import probe_choices
 from toposcope.config import Config
 from toposcope.measure.plan import Task, plan
-from toposcope.topology.model import Cache, Distances, Machine, Node, Partition
 
 START_MS = 1.5
 DAY_S = 86_400
-
-
-def machine(packages: int, l3_domains: int, cores: int, smt: int) -> Machine:
-    """`packages` × `l3_domains` × `cores` × `smt`; CPU ids as Linux numbers them, a node a package."""
-    total = packages * l3_domains * cores
-    core_sets = tuple(tuple(core + total * thread for thread in range(smt)) for core in range(total))
-
-    def groups(size: int) -> Partition:
-        return tuple(
-            tuple(sorted(cpu for core in core_sets[start : start + size] for cpu in core))
-            for start in range(0, total, size)
-        )
-
-    per_package = l3_domains * cores
-    count = range(packages)
-    return Machine(
-        is_this_system=False,
-        online_cpus=tuple(range(total * smt)),
-        packages=groups(per_package),
-        cores=core_sets,
-        numa_exposed=True,
-        numa_nodes=tuple(Node(i, cpus, 1 << 36) for i, cpus in enumerate(groups(per_package))),
-        distances=Distances(tuple(count), tuple(tuple(10 if a == b else 32 for b in count) for a in count)),
-        caches=tuple(Cache(3, "Unified", 32 << 20, cpus) for cpus in groups(cores)),
-    )
 
 
 def cpu_ms(task: Task) -> float:
@@ -54,31 +29,26 @@ def cpu_ms(task: Task) -> float:
 
 def main() -> None:
     """Print one line a probe, and the sum against the budget."""
-    machines = {
-        "2 CPUs": machine(1, 1, 2, 1),
-        "128 CPUs": machine(2, 4, 8, 2),
-        "384 CPUs": machine(2, 12, 8, 2),
-    }
     names = [spec.name for spec in toposcope_probes.load_all() if spec.enabled and not spec.on_request_only]
-    cells: dict[str, Counter[str]] = {label: Counter() for label in machines}
-    seconds: dict[str, Counter[str]] = {label: Counter() for label in machines}
-    for label, described in machines.items():
+    cells: dict[str, Counter[str]] = {label: Counter() for label in MACHINES}
+    seconds: dict[str, Counter[str]] = {label: Counter() for label in MACHINES}
+    for label, described in MACHINES.items():
         tasks = plan(
             described, probe_choices(Config()), cpus=described.online_cpus, interpreters=("python3",)
         )
         for task in tasks:
             cells[label][task.spec.name] += 1
             seconds[label][task.spec.name] += cpu_ms(task) / 1000 * DAY_S / task.choice.interval_s
-    print("| probe | period | " + " | ".join(f"{label}: targets, CPU s a day" for label in machines) + " |")
-    print("|---|---|" + "---|" * len(machines))
+    print("| probe | period | " + " | ".join(f"{label}: targets, CPU s a day" for label in MACHINES) + " |")
+    print("|---|---|" + "---|" * len(MACHINES))
     for name in names:
         spec = toposcope_probes.find(name)
         assert spec is not None
-        columns = " | ".join(f"{cells[label][name]}, {seconds[label][name]:.0f}" for label in machines)
+        columns = " | ".join(f"{cells[label][name]}, {seconds[label][name]:.0f}" for label in MACHINES)
         print(f"| `{name}` | {spec.interval_s / 60:.0f} min | {columns} |")
-    sums = " | ".join(f"{sum(seconds[label].values()):.0f}" for label in machines)
+    sums = " | ".join(f"{sum(seconds[label].values()):.0f}" for label in MACHINES)
     print(f"| all | | {sums} |")
-    shares = " | ".join(f"{sum(seconds[label].values()) / DAY_S:.2%}" for label in machines)
+    shares = " | ".join(f"{sum(seconds[label].values()) / DAY_S:.2%}" for label in MACHINES)
     print(f"| of one CPU | | {shares} |")
     sys.stdout.flush()
 

@@ -3,9 +3,10 @@
     python bench/bench_modes.py --c2clat PATH --trace FILE [--cpus 0,1] [--seconds 300] [--pause-s 0]
 
 A turn is a visit of ours as the daemon makes it (kernel, checks, verdict) and a run of c2clat, for both of
-c2clat's operations. What was read goes to FILE; tests/unit/test_mode_traces.py replays every trace in
-tests/traces and asserts that both agree. Build c2clat (https://github.com/rigtorp/c2clat) with its last
-division done in floating point (`rtt / 2 / 100` cuts 9.9 ns to 9, a tenth of it):
+c2clat's operations. What was read goes to FILE, every n-th turn where there are too many for a small file;
+tests/unit/test_mode_traces.py replays every trace in tests/traces and asserts that both agree. Build c2clat
+(https://github.com/rigtorp/c2clat) with its last division done in floating point (`rtt / 2 / 100` cuts 9.9 ns
+to 9, a tenth of it):
 
     sed -e 's/, std::chrono::nanoseconds> data/, std::chrono::duration<double, std::nano>> data/' \
         -e 's#rtt / 2 / 100#std::chrono::duration<double, std::nano>(rtt) / 200.0#' c2clat.cpp > exact.cpp
@@ -87,6 +88,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=300)
     parser.add_argument("--pause-s", type=float, default=0, help="between two turns")
     parser.add_argument("--samples", type=int, default=1000, help="c2clat's -s")
+    parser.add_argument("--turns-max", type=int, default=400)
     parser.add_argument("--machine", default="", help="a few words on the machine, kept in the trace")
     options = parser.parse_args()
     trace = asyncio.run(watch(options))
@@ -94,8 +96,10 @@ def main() -> int:
         usable = [(row[0], row[2]) for row in rows["ours"] if row[1] in ("ok", "noisy")]
         describe(f"{probe}, ours", usable)  # type: ignore[arg-type]
         describe(f"{probe}, c2clat", [(row[0], row[1]) for row in rows["c2clat"]])  # type: ignore[misc]
+    every = 1 + len(trace["cacheline_cas"]["ours"]) // options.turns_max
+    kept = {p: {side: seen[::every] for side, seen in rows.items()} for p, rows in trace.items()}
     columns = {"ours": ["time_s", "verdict", "estimate_ns", "low_ns", "high_ns"], "c2clat": ["time_s", "ns"]}
-    document = {"machine": options.machine, "columns": columns, "operations": trace}
+    document = {"machine": options.machine, "columns": columns, "every_nth_turn": every, "operations": kept}
     text = json.dumps(document, separators=(",", ":")).replace("],[", "],\n[")
     options.trace.write_text(text + "\n")
     return 0
