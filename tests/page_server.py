@@ -15,7 +15,7 @@ from toposcope.clock import SystemClock
 from toposcope.http_requests import Requests
 from toposcope.matrix import Matrix
 from toposcope.page.handlers import Page
-from toposcope.results import Estimate, Identity, Target, Visit
+from toposcope.results import Estimate, Identity, Result, Target, Visit
 from toposcope.topology.model import Cache, Machine, Node, partition_of
 from toposcope.view import View
 
@@ -127,6 +127,13 @@ class Sources:
     async def history(self, result_id: str) -> list[Visit]:
         del result_id
         return self.visits
+
+    async def results_at(self, time_s: float) -> list[Result]:
+        del time_s
+        return []
+
+    def ask_for_report(self) -> dict[str, Any]:
+        return {"state": "asked"}
 
 
 def app_of(view: View, sources: Sources) -> Any:

@@ -1,4 +1,4 @@
-"""Two exports of a host compared: which results moved, and whether by more than their intervals; pure."""
+"""Two exports or stored times of a host compared: what moved by more than its interval; pure."""
 
 from __future__ import annotations
 
@@ -43,6 +43,25 @@ def settings_changed(before: Mapping[str, Any], after: Mapping[str, Any]) -> dic
         name: (old.get(name), new.get(name))
         for name in sorted({*old, *new})
         if old.get(name) != new.get(name)
+    }
+
+
+def settings_changed_between(
+    events: Iterable[Mapping[str, Any]], from_s: float, to_s: float
+) -> dict[str, tuple[Any, Any]]:
+    """What the `baseline_reset` events between two times say has changed: name to (first, last)."""
+    changed: dict[str, tuple[Any, Any]] = {}
+    low_s, high_s = min(from_s, to_s), max(from_s, to_s)
+    for event in sorted(events, key=lambda event: event["time_s"]):
+        if event["kind"] != "baseline_reset" or not low_s < event["time_s"] <= high_s:
+            continue
+        for name, (old, new) in event["changed"].items():
+            first = changed[name][0] if name in changed else old
+            changed[name] = (first, new)
+    return {
+        name: pair if from_s <= to_s else pair[::-1]
+        for name, pair in sorted(changed.items())
+        if pair[0] != pair[1]
     }
 
 

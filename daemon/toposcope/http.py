@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import email.utils
 import gzip
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, Protocol
 
@@ -22,7 +23,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import toposcope_probes
 from toposcope import matrix as matrices
-from toposcope import metrics, results
+from toposcope import metrics, placement, results
 from toposcope import report as reports
 from toposcope.errors import ToposcopeError, UsageError
 from toposcope.topology.document import to_document
@@ -33,6 +34,7 @@ SCHEMA_VERSION: Final = 1
 _GZIP_BYTES_MIN: Final = 1024
 _BODY_BYTES_MAX: Final = 1 << 20
 _EVENTS_MAX: Final = 1000
+_NUMBER_MAX: Final = 1e12
 
 
 class Control(Protocol):
@@ -51,8 +53,14 @@ class Control(Protocol):
     async def events(self, limit: int) -> list[dict[str, Any]]:
         """The newest events."""
 
+    async def results_at(self, time_s: float) -> list[results.Result]:
+        """Every result as it was known at a time (seconds since the epoch)."""
+
     async def measure(self, probe: str, cpus: tuple[int, ...] | None, visits: int) -> list[results.Result]:
         """Visit a probe's targets now; raises UsageError where there are none."""
+
+    def ask_for_report(self) -> dict[str, Any]:
+        """Measure what the report rests on soon; the status. Raises UsageError where nothing is measured."""
 
 
 class Api:
@@ -132,9 +140,12 @@ class Api:
 
     async def _get_results(self, request: Request) -> Response:
         query = request.query_params
+        known = self._view.results
+        if "at" in query:
+            known = tuple(await self._control.results_at(number(query, "at")))
         found = [
             self._result_document(result)
-            for result in self._view.results
+            for result in known
             if query.get("probe", result.identity.probe) == result.identity.probe
             and query.get("relation", result.identity.relation) == result.identity.relation
             and query.get("verdict", result.verdict) == result.verdict
@@ -177,15 +188,24 @@ class Api:
         visited = [(result.identity, self._view.visits(result.identity.id)) for result in self._view.results]
         found = reports.judged(visited, self._view.machine)
         measured = reports.is_measured(visited)
-        return json_response(
-            request, self._labelled({"measured": measured, "claims": reports.to_json(found)})
-        )
+        document = {"measured": measured, "claims": reports.to_json(found)}
+        if measuring := self._view.status.get("report"):
+            document["measuring"] = measuring
+        return json_response(request, self._labelled(document))
 
     async def _get_audit(self, request: Request) -> Response:
         return json_response(request, self._labelled(self._view.audit))
 
     async def _get_status(self, request: Request) -> Response:
-        status = {"placement": self._view.placement, "ready": not self._control.ready(), **self._view.status}
+        standing = self._view.placement_standing
+        status = {
+            "placement": standing.placement,
+            "placement_evidence": placement.to_json(standing),
+            "agreement": self._view.judgements.declared,
+            "drift": self._view.judgements.drift_groups,
+            "ready": not self._control.ready(),
+            **self._view.status,
+        }
         return json_response(request, self._labelled(status))
 
     async def _get_events(self, request: Request) -> Response:
@@ -315,6 +335,17 @@ def integer(query: Mapping[str, str], name: str, default: int, low: int, high: i
     if not (text.isascii() and text.isdigit() and low <= int(text[:12]) <= high):
         raise UsageError(f"{name} has to be a whole number from {low} to {high}")
     return int(text)
+
+
+def number(query: Mapping[str, str], name: str) -> float:
+    """A number of the query, zero or more and of any use. Raises UsageError where it is none."""
+    try:
+        value = float(query[name][:32])
+    except ValueError:
+        value = math.nan
+    if not 0 <= value <= _NUMBER_MAX:
+        raise UsageError(f"{name} has to be a number from 0 to {_NUMBER_MAX:.0e}")
+    return value
 
 
 def _error_response(error: ApiError) -> Response:

@@ -1,30 +1,25 @@
 """What is concluded while the daemon runs: drift, the claims' standing, declared against measured.
 
 Drift is judged visit by visit; the rest every few minutes. The inference from a large matrix takes seconds,
-so it runs in a child (`toposcope infer`), never on the loop.
+so it runs in a child, never on the loop, and no more often than its cost allows.
 """
 
 from __future__ import annotations
 
-import contextlib
 import logging
-import sys
-import tempfile
 from collections.abc import Awaitable, Callable, Iterable
-from pathlib import Path
+from dataclasses import replace
 from typing import Any, Final
-
-import msgspec
 
 from toposcope import report
 from toposcope.clock import Clock
-from toposcope.errors import ToposcopeError
-from toposcope.judgements import AgreementState, ClaimStanding, Judgements
-from toposcope.matrix import Matrix, format_csv
-from toposcope.measure import runner
-from toposcope.measure.watch import Watch
+from toposcope.inferring import infer_in_child
+from toposcope.judgements import ClaimStanding
+from toposcope.matrix import Matrix
+from toposcope.measure.watch import Watch, WatchMemory
 from toposcope.results import Identity, Visit
-from toposcope.topology.agreement import compare
+from toposcope.topology.agreement import Agreement, compare
+from toposcope.topology.agreement_sample import compare_sample
 from toposcope.topology.infer import Inference
 from toposcope.view import View
 
@@ -32,9 +27,10 @@ _log = logging.getLogger(__name__)
 
 OnEvent = Callable[[str, dict[str, Any]], Awaitable[None]]
 
-_INFER_DEADLINE_S: Final = 30.0
+# An inference may take this share of one CPU: estimates change with every visit, the machine hardly ever.
+_INFER_CPU_RATIO: Final = 0.0005
 # With fewer CPUs no level can be told from another by latencies.
-_INFER_CPUS_MIN: Final = 4
+_INFER_CPUS_MIN: Final = 3
 # Share of the pairs that has to be known before the machine is inferred from them.
 _INFER_KNOWN_MIN: Final = 0.5
 
@@ -48,14 +44,23 @@ class Judge:
         self._on_event = on_event
         self._charge = charge
         self._watch = Watch()
-        self._agreement: dict[str, AgreementState] = {}
+        self._agreement: Agreement | None = None
+        self._inference: Inference | None = None
         self._inferred_from: Matrix | None = None
+        self._infer_again_s = 0.0
 
-    def restart(self, history: Iterable[tuple[Identity, str, Visit]]) -> None:
-        """Begin anew from stored visits in order of time: a start, or another machine."""
-        self._watch = Watch()
+    def restart(self, memory: WatchMemory | None, history: Iterable[tuple[Identity, str, Visit]]) -> None:
+        """Begin from what was kept and the visits since, in order of time: a start, or another machine."""
+        watch = Watch(memory)
         for identity, measure, visit in history:
-            self._watch.observe(identity, measure, visit)
+            watch.observe(identity, measure, visit)
+        self._watch = watch
+        self._agreement = self._inference = self._inferred_from = None
+        self._infer_again_s = 0.0
+
+    def watched(self) -> WatchMemory:
+        """What `restart` needs to go on from here."""
+        return self._watch.memory()
 
     async def observe(self, identity: Identity, measure: str, visit: Visit) -> None:
         """Take a new visit."""
@@ -72,44 +77,44 @@ class Judge:
             ClaimStanding(each.claim, each.verdict, each.ratio, each.interval)
             for each in report.judged(visited, self._view.machine)
         )
+        levels = self._agreement.levels if self._agreement else ()
         self._view.set_judgements(
-            Judgements(
+            replace(
+                self._view.judgements,
                 claims=standing,
-                agreement=dict(self._agreement),
+                agreement={level.level: level.state for level in levels},
+                declared=self._agreement,
+                inference=self._inference,
                 drifted=self._watch.drifted(self._clock.wall_s()),
-                audit_findings=self._view.judgements.audit_findings,
+                drift_groups=self._watch.standings(),
             )
         )
 
     async def _compare_with_declared(self) -> None:
         matrix = self._view.matrix()
-        if len(matrix.cpus) < _INFER_CPUS_MIN or matrix == self._inferred_from:
-            return
-        cells = [cell for row in matrix.cells for cell in row]
-        known = sum(cell is not None for cell in cells)
-        if known < _INFER_KNOWN_MIN * (len(cells) - len(matrix.cpus)):
+        now_s = self._clock.monotonic_s()
+        if len(matrix.cpus) < _INFER_CPUS_MIN or matrix == self._inferred_from or now_s < self._infer_again_s:
             return
         self._inferred_from = matrix
-        inference = await self._infer(matrix)
-        if inference is None:
+        found = await self._agreement_of(matrix)
+        if found is None:
             return
-        found = compare(self._view.machine, matrix, inference)
-        before, self._agreement = self._agreement, {level.level: level.state for level in found.levels}
+        before = {level.level: level.state for level in self._agreement.levels} if self._agreement else {}
+        self._agreement = found
         for level in found.levels:
             if level.state == "contradicted" and before.get(level.level) != "contradicted":
                 await self._on_event("declared_contradicted", {"relation": level.level, "cause": level.cause})
 
-    async def _infer(self, matrix: Matrix) -> Inference | None:
-        lines: list[bytes] = []
-        with tempfile.TemporaryDirectory(prefix="toposcope-") as folder:
-            file = Path(folder) / "matrix.csv"
-            file.write_text(format_csv(matrix))
-            argv = [sys.executable, "-m", "toposcope", "infer", str(file), "--format", "json"]
-            with contextlib.suppress(ToposcopeError):
-                outcome = await runner.run(argv, deadline_s=_INFER_DEADLINE_S, on_line=lines.append)
-                self._charge(outcome.cpu_s)
-        try:
-            return msgspec.json.decode(b"\n".join(lines), type=Inference)
-        except msgspec.DecodeError:
-            _log.warning("the topology could not be inferred from %d CPUs", len(matrix.cpus))
-            return None
+    async def _agreement_of(self, matrix: Matrix) -> Agreement | None:
+        """By what the whole matrix shows, or by a sample of pairs where the machine is too large for it."""
+        cells = [cell for row in matrix.cells for cell in row]
+        known = sum(cell is not None for cell in cells)
+        if known < _INFER_KNOWN_MIN * (len(cells) - len(matrix.cpus)):
+            self._inference = None
+            return compare_sample(self._view.machine, matrix) if known else None
+        self._inference = await infer_in_child(matrix, self._charge_inference)
+        return None if self._inference is None else compare(self._view.machine, matrix, self._inference)
+
+    def _charge_inference(self, cpu_s: float) -> None:
+        self._charge(cpu_s)
+        self._infer_again_s = self._clock.monotonic_s() + cpu_s / _INFER_CPU_RATIO

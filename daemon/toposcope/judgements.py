@@ -10,9 +10,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
+from toposcope.measure.watch import GroupStanding
+from toposcope.topology.agreement import Agreement, AgreementState
+from toposcope.topology.infer import Inference
+
 ClaimVerdict = Literal["confirmed", "refuted", "inconclusive", "not_applicable"]
 CLAIM_VERDICTS: Final[tuple[ClaimVerdict, ...]] = ("confirmed", "refuted", "inconclusive", "not_applicable")
-AgreementState = Literal["agrees", "contradicted", "unresolved"]
 AGREEMENT_STATES: Final[tuple[AgreementState, ...]] = ("agrees", "contradicted", "unresolved")
 
 
@@ -28,14 +31,19 @@ class ClaimStanding:
 
 @dataclass(frozen=True, slots=True)
 class Judgements:
-    """`agreement` by relation: does the measured machine look like the declared one?
+    """`agreement` by relation: does the measured machine look like the declared one? How much, why not,
+    and what that rests on is in `declared`; `inference` is what the whole matrix showed.
 
-    `drifted` counts the groups that are outside their baseline now, by relation. `self_test_regret_ratio`
-    is how much worse the advised placement was than the best of those tried, as a ratio (0 = none).
+    `drift_groups` are those that are watched, `drifted` counts those of them that are outside their baseline
+    now, by relation. `self_test_regret_ratio` is how much worse the advised placement was than the best of
+    those tried, as a ratio (0 = none).
     """
 
     claims: tuple[ClaimStanding, ...] = ()
     agreement: Mapping[str, AgreementState] = field(default_factory=dict)
+    declared: Agreement | None = None
+    inference: Inference | None = None
+    drift_groups: tuple[GroupStanding, ...] = ()
     drifted: Mapping[str, int] = field(default_factory=dict)
     audit_findings: Mapping[str, int] = field(default_factory=dict)
     self_test_regret_ratio: float | None = None

@@ -49,8 +49,11 @@ def document() -> dict[str, Any]:
         "/api/v1/topology": _get("The machine, as its operating system declares it."),
         "/api/v1/probes": _get("The probes, and what each measures."),
         "/api/v1/results": _get(
-            "Every result.",
-            [_query(name, {"type": "string"}) for name in ("probe", "relation", "verdict")],
+            "Every result; with `at` (seconds since the epoch) as it was known then.",
+            [
+                *(_query(name, {"type": "string"}) for name in ("probe", "relation", "verdict")),
+                _query("at", {"type": "number", "minimum": 0}),
+            ],
         ),
         "/api/v1/results/{id}": _get("One result with its newest visits.", [_path("id")], failures=("404",)),
         "/api/v1/history/{id}": _get(
@@ -63,7 +66,10 @@ def document() -> dict[str, Any]:
             [_path("probe"), _query("format", {"type": "string", "enum": ["json", "csv"]})],
             failures=("404",),
         ),
-        "/api/v1/report": _get("The fourteen claims, from what was measured so far."),
+        "/api/v1/report": {
+            **_get("The fourteen claims, from what was measured so far."),
+            "post": _operation("Measure what the claims rest on; takes minutes.", failures=("403",)),
+        },
         "/api/v1/audit": _get("Processes spread out or far from their memory, where auditing is on."),
         "/api/v1/status": _get("What the daemon does now."),
         "/api/v1/events": _get(

@@ -11,9 +11,12 @@ from toposcope import __version__, config, http, serving
 from toposcope.clock import SystemClock
 from toposcope.errors import UsageError
 from toposcope.http_requests import Requests
+from toposcope.inferring import infer_in_child
+from toposcope.judgements import Judgements
 from toposcope.matrix import Matrix
 from toposcope.page.handlers import Page
 from toposcope.results import Result, Visit
+from toposcope.topology.agreement import compare
 from toposcope.topology.fingerprint import fingerprint
 from toposcope.topology.model import Machine
 from toposcope.view import View
@@ -51,7 +54,19 @@ class ReplayService:
         routes = [*Requests(self.view, self, SystemClock()).routes(), *Page(self.view, self).routes()]
         app = http.make_app(self.view, self, serving.allowed_hosts(self._settings.web), routes)
         with contextlib.closing(serving.open_listener(self._settings.web.listen_address)) as listener:
-            await serving.serve(app, listener, self._settings.web, self._stop)
+            await serving.serve(app, listener, self._settings.web, self._stop, [self._judge()])
+
+    async def _judge(self) -> None:
+        """Infer the topology from the matrix, once, and hold the declared one against it."""
+        matrix = self.view.matrix()
+        if len(matrix.cpus) < 2 or not any(cell is not None for row in matrix.cells for cell in row):
+            return
+        inference = await infer_in_child(matrix, charge=lambda _: None)
+        if inference is None:
+            return
+        found = compare(self.view.machine, matrix, inference)
+        agreement = {level.level: level.state for level in found.levels}
+        self.view.set_judgements(Judgements(agreement=agreement, declared=found, inference=inference))
 
     def ready(self) -> str:
         """A replay is ready as soon as it answers."""
@@ -71,7 +86,16 @@ class ReplayService:
         del result_id
         return []
 
+    async def results_at(self, time_s: float) -> list[Result]:
+        """None: a matrix says nothing of times."""
+        del time_s
+        return []
+
     async def measure(self, probe: str, cpus: tuple[int, ...] | None, visits: int) -> list[Result]:
         """Refused: another machine can't be measured from here."""
         del probe, cpus, visits
+        raise UsageError("a replay measures nothing", "run toposcope on the machine itself")
+
+    def ask_for_report(self) -> dict[str, Any]:
+        """Refused, for the same reason."""
         raise UsageError("a replay measures nothing", "run toposcope on the machine itself")

@@ -16,6 +16,7 @@ import socket
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -24,6 +25,7 @@ import msgspec
 import toposcope_probes
 from toposcope import __version__, config, http, logs, nfd, serving, systemd
 from toposcope.auditing import Auditor
+from toposcope.baselines import Baselines
 from toposcope.choices import find_interpreters, measurable_cpus, probe_choices
 from toposcope.clock import Clock, SystemClock
 from toposcope.errors import ToposcopeError, UsageError
@@ -32,8 +34,9 @@ from toposcope.judge import Judge
 from toposcope.measure import runner
 from toposcope.measure.loop import MeasuringLoop
 from toposcope.measure.plan import ProbeChoice, more_often, plan
-from toposcope.measure.validity import WINDOW_VISITS_MAX
+from toposcope.measure.validity import WINDOW_VISITS_MAX, judge_result
 from toposcope.page.handlers import Page
+from toposcope.reporting import Reporter
 from toposcope.results import Identity, Result, Visit
 from toposcope.selftest import LOOK_INTERVAL_S, SelfTest
 from toposcope.store import Store
@@ -51,9 +54,9 @@ _TOPOLOGY_INTERVAL_S: Final = 3.0
 _STATUS_INTERVAL_S: Final = 10.0
 _PRUNE_INTERVAL_S: Final = 3600.0
 _CONCLUDE_INTERVAL_S: Final = 120.0
-# Drift baselines are learnt from at most so much of the past.
-_BASELINE_S: Final = 14 * 86_400.0
-_BASELINE_NOTE: Final = "drift_baseline"
+_SETTINGS_INTERVAL_S: Final = 300.0
+# The measuring loop comes round at least this often: all its waits and visits have deadlines.
+_STALL_S: Final = 1200.0
 _TASKS_ON_REQUEST_MAX: Final = 64
 # Asking the peers costs half a second of CPU time: not while the first results are being measured.
 _PEERS_DELAY_S: Final = 60.0
@@ -83,6 +86,8 @@ class Service:
         self._view: View
         self._loop: MeasuringLoop
         self._judge: Judge
+        self._baselines: Baselines
+        self._reporter: Reporter
         self._interpreters: tuple[str, ...] = ()
 
     @property
@@ -98,6 +103,7 @@ class Service:
             try:
                 await self._load()
                 await self._serve(listener)
+                await self._baselines.keep()
             finally:
                 await self._in_worker(self._store.close)
                 self._worker.shutdown()
@@ -118,12 +124,22 @@ class Service:
             saturation_ratio=limits.saturation_ratio,
         )
         self._judge = Judge(self._view, self._clock, self._event, self._loop.charge)
-        await self._restart_judge()
+        self._baselines = Baselines(
+            self._store, self._view, self._judge, self._clock, self._in_worker, self._event
+        )
+        await self._baselines.restart()
         self._interpreters = await find_interpreters(self._settings)
+        interval_s = self._settings.report.interval_s
+        self._reporter = Reporter(
+            self._view, self._record, self._event, self._measurable, self._clock, interval_s
+        )
         self._replan()
         if self._store.set_aside is not None:
             _log.warning("the store was damaged; it is kept as %s", self._store.set_aside)
             await self._event("store_damaged", {"kept_as": self._store.set_aside.name})
+        if unreadable := self._store.unreadable:
+            _log.warning("%d entries of the store can't be read and were left out", unreadable)
+            await self._event("store_damaged", {"unreadable_entries": unreadable})
 
     async def _load_results(self) -> None:
         stored = await self._in_worker(
@@ -131,6 +147,9 @@ class Service:
         )
         for identity, measure, visits in stored:
             self._view.load(identity, measure, visits)
+
+    def _measurable(self) -> tuple[tuple[int, ...], tuple[str, ...]]:
+        return measurable_cpus(self._view.machine, self._settings.probes), self._interpreters
 
     def _replan(self) -> None:
         tasks = plan(
@@ -145,27 +164,6 @@ class Service:
     async def _record(self, identity: Identity, measure: str, visit: Visit) -> None:
         await self._in_worker(lambda: self._store.record(self._view.fingerprint, identity, measure, visit))
         await self._judge.observe(identity, measure, visit)
-
-    async def _restart_judge(self) -> None:
-        """Learn the drift baselines from what is stored, since the machine last was another one."""
-        now_s = self._clock.wall_s()
-        context = _baseline_context(self._view)
-        noted = await self._in_worker(lambda: self._store.note(_BASELINE_NOTE))
-        before = msgspec.json.decode(noted, type=_Baseline) if noted else None
-        if before is None or before.context != context:
-            baseline = _Baseline(context, now_s)
-            text = msgspec.json.encode(baseline).decode()
-            await self._in_worker(lambda: self._store.set_note(_BASELINE_NOTE, text))
-            if before is not None:
-                changed = {key: [before.context.get(key), value] for key, value in context.items()
-                           if before.context.get(key) != value}  # fmt: skip
-                await self._event("baseline_reset", {"changed": changed})
-        else:
-            baseline = before
-        since_s = max(baseline.since_s, now_s - _BASELINE_S)
-        await self._in_worker(
-            lambda: self._judge.restart(self._store.visits_since(self._view.fingerprint, since_s))
-        )
 
     async def _event(self, kind: str, event: dict[str, Any]) -> None:
         """Keep an event; a store that can't take it costs the event, not the daemon."""
@@ -192,11 +190,13 @@ class Service:
             self._loop.run(),
             _every(_TOPOLOGY_INTERVAL_S, self._watch_topology),
             _every(_STATUS_INTERVAL_S, self._refresh_status),
+            self._reporter.run(),
             self._ask_peers(),
             _every(_CONCLUDE_INTERVAL_S, self._judge.conclude),
+            _every(_SETTINGS_INTERVAL_S, self._watch_settings),
             _every(_PRUNE_INTERVAL_S, self._prune),
             _every(LOOK_INTERVAL_S, self._test_advice),
-            *([_every(watchdog_s, _feed_watchdog)] if watchdog_s else []),
+            *([_every(watchdog_s, self._feed_watchdog)] if watchdog_s else []),
             *([_every(self._settings.audit.interval_s, self._audit)] if self._settings.audit.enabled else []),
             *([_every(nfd.RENEWAL_INTERVAL_S, self._write_features)] if self._nfd_directory else []),
         ]
@@ -227,6 +227,7 @@ class Service:
         self._settings = settings
         self._interpreters = await find_interpreters(settings)
         logs.set_up(settings.log)
+        self._reporter.interval_s = settings.report.interval_s
         self._loop.set_ratios(settings.probes.budget_ratio, settings.probes.saturation_ratio)
         self._replan()
         _log.info("configuration reloaded from %s", path)
@@ -253,9 +254,17 @@ class Service:
         return await self._in_worker(lambda: self._store.events(limit))
 
     async def history(self, result_id: str) -> list[Visit]:
-        """All visits of a result that the store keeps singly, oldest first."""
-        fingerprint_now = self._view.fingerprint
-        return await self._in_worker(lambda: list(self._store.history(fingerprint_now, result_id)))
+        """Days that are kept as quantiles, each as one visit, then all visits that are kept singly."""
+        fingerprint_now, store = self._view.fingerprint, self._store
+        return await self._in_worker(
+            lambda: [*store.days(fingerprint_now, result_id), *store.history(fingerprint_now, result_id)]
+        )
+
+    async def results_at(self, time_s: float) -> list[Result]:
+        """Every result as it was known at a time (seconds since the epoch)."""
+        return await self._in_worker(
+            lambda: [judge_result(*each) for each in self._store.results_at(time_s, WINDOW_VISITS_MAX)]
+        )
 
     async def measure(self, probe: str, cpus: tuple[int, ...] | None, visits: int) -> list[Result]:
         """Visit a probe's targets now. Raises UsageError where there are none, or too many."""
@@ -274,6 +283,10 @@ class Service:
             )
         return await self._loop.visit_now(tasks, visits)
 
+    def ask_for_report(self) -> dict[str, Any]:
+        """Measure soon what the report rests on, outside the budget; the reporter's status."""
+        return self._reporter.ask()
+
     async def _watch_topology(self) -> None:
         """Notice hotplug and cpuset changes by two cheap reads; discover anew only then."""
         glance = self._glance()
@@ -290,7 +303,7 @@ class Service:
         if not same:
             self._view.forget_results()
             await self._load_results()
-            await self._restart_judge()
+            await self._baselines.restart()
         change = {
             "online_cpus_before": before.online_cpus,
             "online_cpus_after": machine.online_cpus,
@@ -302,6 +315,15 @@ class Service:
         _log.warning("the topology changed: CPUs %s are online now", format_cpulist(machine.online_cpus))
         self._replan()
         await self._event("topology_changed", change)
+
+    async def _watch_settings(self) -> None:
+        """Notice a setting that was changed while the daemon runs, such as the frequency governor."""
+        machine = await self._in_worker(lambda: discover(Root("/")))
+        if same_machine(self._view.machine, machine) and machine.settings != self._view.machine.settings:
+            self._view.set_machine(
+                replace(self._view.machine, settings=machine.settings), self._view.fingerprint
+            )
+            await self._baselines.check()
 
     _last_glance: tuple[Any, ...] | None = None
 
@@ -334,6 +356,7 @@ class Service:
                 "uptime_s": self._clock.monotonic_s() - self._started_s,
                 "probes_enabled": self._settings.probes.enabled,
                 "results": len(self._view.results),
+                "report": self._reporter.status(),
                 **self._loop.status(),
             }
         )
@@ -349,6 +372,13 @@ class Service:
         except ToposcopeError as error:
             _log.error("the advice could not be tested: %s", error.message)
 
+    async def _feed_watchdog(self) -> None:
+        """Tell systemd that there is progress: this loop turns, and so does the one that measures."""
+        if self._clock.monotonic_s() - self._loop.turned_s < _STALL_S:
+            systemd.notify("WATCHDOG=1")
+        else:
+            _log.error("the measuring loop has not come round for %.0f s", _STALL_S)
+
     async def _write_features(self) -> None:
         """Renew the labels' file; where it can't be written, its expiry takes the labels away."""
         assert self._nfd_directory is not None
@@ -359,6 +389,7 @@ class Service:
             _log.error("%s", error.message)
 
     async def _prune(self) -> None:
+        await self._baselines.keep()
         limits = self._settings.store
         now_s = self._clock.wall_s()
         try:
@@ -374,18 +405,6 @@ class Service:
             _log.info("%d old visits were folded into daily rows or dropped", removed)
 
 
-class _Baseline(msgspec.Struct, frozen=True):
-    """Under what the drift baselines were learnt, and since when; a change of it is no drift."""
-
-    context: dict[str, str | None]
-    since_s: float
-
-
-def _baseline_context(view: View) -> dict[str, str | None]:
-    names = ("kernel", "microcode", "frequency_governor", "turbo", "hypervisor")
-    return {"fingerprint": view.fingerprint, **{name: view.machine.setting(name) for name in names}}
-
-
 async def _every(interval_s: float, work: Callable[[], Any]) -> None:
     """Run `work` at once and then at absolute times, so that slow work makes no drift."""
     loop = asyncio.get_running_loop()
@@ -394,7 +413,3 @@ async def _every(interval_s: float, work: Callable[[], Any]) -> None:
         await work()
         due_s = max(due_s + interval_s, loop.time())
         await asyncio.sleep(due_s - loop.time())
-
-
-async def _feed_watchdog() -> None:
-    systemd.notify("WATCHDOG=1")

@@ -3,7 +3,7 @@
     meta      schema_version, and notes (what the drift baselines were learnt under)
     results   one row an identity on one machine (`fingerprint` of its declared topology)
     visits    every visit of the last days, as JSON, by time
-    daily     one row a result and day: quantiles of that day's sound visits, kept much longer
+    daily     one row a result and day: quantiles of that day's sound visits, kept much longer (`retention`)
     events    what changed, in order
 
 A visit is committed before it is served (synchronous=FULL), so nothing that was served is lost, whatever
@@ -17,22 +17,21 @@ from __future__ import annotations
 import fcntl
 import os
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Final, Self
 
 import msgspec
 
+from toposcope import retention
 from toposcope.errors import BusyError, StoreError
-from toposcope.results import Identity, Visit
+from toposcope.results import Estimate, Identity, Visit
+from toposcope.retention import SECONDS_PER_DAY, Limits
 
 SCHEMA_VERSION: Final = 1
 FILE_NAME: Final = "results.db"
-_SECONDS_PER_DAY: Final = 86_400
 _EVENTS_MAX: Final = 10_000
-# Visits deleted in one transaction when the file is too large, so that no transaction takes long.
-_PRUNE_ROWS: Final = 5_000
 
 _SCHEMA: Final = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -52,6 +51,8 @@ CREATE TABLE events (row INTEGER PRIMARY KEY, time_s REAL NOT NULL, kind TEXT NO
 
 _identity_decoder = msgspec.json.Decoder(Identity)
 _visit_decoder = msgspec.json.Decoder(Visit)
+# A value that is no JSON, or not of our form, or (TypeError) has become a number or nothing.
+_UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, TypeError)
 
 
 class Store:
@@ -60,6 +61,7 @@ class Store:
     def __init__(self, directory: Path, *, writer: bool = True) -> None:
         self.path = directory / FILE_NAME
         self.set_aside: Path | None = None
+        self.unreadable = 0
         self._lock: IO[str] | None = None
         if writer:
             _make_directory(directory)
@@ -102,13 +104,18 @@ class Store:
 
     def record(self, fingerprint: str, identity: Identity, measure: str, visit: Visit) -> None:
         """Commit one visit. Raises StoreError (disk full, read-only), after which the store is as before."""
+        self.record_all(fingerprint, [(identity, measure, visit)])
+
+    def record_all(self, fingerprint: str, visits: Iterable[tuple[Identity, str, Visit]]) -> None:
+        """Commit visits, all or none: one wait for the disk instead of one each. Raises as `record` does."""
         try:
             with self._database:
-                row = self._result_row(fingerprint, identity, measure)
-                self._database.execute(
-                    "INSERT INTO visits (result, time_s, verdict, visit) VALUES (?, ?, ?, ?)",
-                    (row, visit.time_s, visit.verdict, msgspec.json.encode(visit)),
-                )
+                for identity, measure, visit in visits:
+                    row = self._result_row(fingerprint, identity, measure)
+                    self._database.execute(
+                        "INSERT INTO visits (result, time_s, verdict, visit) VALUES (?, ?, ?, ?)",
+                        (row, visit.time_s, visit.verdict, msgspec.json.encode(visit)),
+                    )
         except sqlite3.Error as error:
             raise StoreError(f"{self.path}: a visit can't be written: {error}") from error
 
@@ -135,9 +142,10 @@ class Store:
             newest = self._database.execute(
                 "SELECT visit FROM visits WHERE result = ? ORDER BY row DESC LIMIT ?", (row, last_visits)
             ).fetchall()
-            if newest:
-                visits = [_visit_decoder.decode(visit) for (visit,) in reversed(newest)]
-                yield _identity_decoder.decode(identity), str(measure), visits
+            visits = self._readable(visit for (visit,) in reversed(newest))
+            known = self._identity(identity)
+            if visits and known is not None:
+                yield known, str(measure), visits
 
     def history(self, fingerprint: str, result_id: str) -> Iterator[Visit]:
         """All visits of one result that are still kept singly, oldest first."""
@@ -146,11 +154,54 @@ class Store:
             " WHERE fingerprint = ? AND id = ? ORDER BY visits.row",
             (fingerprint, result_id),
         ):
-            yield _visit_decoder.decode(visit)
+            yield from self._readable([visit])
+
+    def days(self, fingerprint: str, result_id: str) -> Iterator[Visit]:
+        """The days of one result that are kept as quantiles only, oldest first, each as one visit at noon.
+
+        Its estimate is the day's median, its interval and `min` and `p90` the 10th and 90th percentile.
+        """
+        for measure, day, visits, low, median, high in self._database.execute(
+            "SELECT measure, day, visits, low, median, high FROM daily"
+            " JOIN results ON results.row = daily.result WHERE fingerprint = ? AND id = ? ORDER BY day",
+            (fingerprint, result_id),
+        ):
+            yield _day_as_visit(measure, day, visits, (low, median, high))
+
+    def results_at(self, time_s: float, last_visits: int) -> Iterator[tuple[Identity, str, list[Visit]]]:
+        """Every result as it was known at a time: its visits of the day before, or that day's quantiles.
+
+        Whatever the machine's topology was then; a result that was not visited near that time is left out.
+        """
+        from_s = time_s - SECONDS_PER_DAY
+        day = int(time_s // SECONDS_PER_DAY)
+        for row, identity, measure in self._database.execute(
+            "SELECT row, identity, measure FROM results ORDER BY row"
+        ).fetchall():
+            newest = self._database.execute(
+                "SELECT visit FROM visits WHERE result = ? AND time_s > ? AND time_s <= ?"
+                " ORDER BY row DESC LIMIT ?",
+                (row, from_s, time_s, last_visits),
+            ).fetchall()
+            visits = self._readable(visit for (visit,) in reversed(newest))
+            if not visits:
+                visits = self._day_near(row, str(measure), day)
+            known = self._identity(identity)
+            if visits and known is not None:
+                yield known, str(measure), visits
+
+    def _day_near(self, row: int, measure: str, day: int) -> list[Visit]:
+        """The quantiles of a day, or of the day before it where there are none."""
+        found = self._database.execute(
+            "SELECT day, visits, low, median, high FROM daily WHERE result = ? AND day BETWEEN ? AND ?"
+            " ORDER BY day DESC LIMIT 1",
+            (row, day - 1, day),
+        ).fetchone()
+        return [] if found is None else [_day_as_visit(measure, found[0], found[1], found[2:])]
 
     def visits_since(self, fingerprint: str, time_s: float) -> Iterator[tuple[Identity, str, Visit]]:
         """All visits of a machine from a time on, in the order in which they were made."""
-        identities: dict[int, tuple[Identity, str]] = {}
+        identities: dict[int, Identity | None] = {}
         for row, identity, measure, visit in self._database.execute(
             "SELECT results.row, identity, measure, visit FROM visits"
             " JOIN results ON results.row = visits.result"
@@ -158,8 +209,27 @@ class Store:
             (fingerprint, time_s),
         ):
             if row not in identities:
-                identities[row] = (_identity_decoder.decode(identity), str(measure))
-            yield (*identities[row], _visit_decoder.decode(visit))
+                identities[row] = self._identity(identity)
+            if (known := identities[row]) is not None:
+                yield from ((known, str(measure), each) for each in self._readable([visit]))
+
+    def _readable(self, visits: Iterable[bytes]) -> list[Visit]:
+        """The visits, decoded. SQLite has no checksums: what a bad disk changed is left out, and counted."""
+        found = []
+        for visit in visits:
+            try:
+                found.append(_visit_decoder.decode(visit))
+            except _UNREADABLE:
+                self.unreadable += 1
+        return found
+
+    def _identity(self, identity: bytes) -> Identity | None:
+        """What a result is about; None, and counted, where that can't be read."""
+        try:
+            return _identity_decoder.decode(identity)
+        except _UNREADABLE:
+            self.unreadable += 1
+            return None
 
     def note(self, key: str) -> str | None:
         """A short text that was kept under a name, or None."""
@@ -199,55 +269,17 @@ class Store:
         ]
 
     def prune(self, now_s: float, *, raw_days: int, daily_days: int, max_bytes: int) -> int:
-        """Fold old visits into daily rows, drop the oldest beyond the limits; returns visits removed."""
-        limit_s = now_s - raw_days * _SECONDS_PER_DAY
+        """Fold old visits into daily rows, drop what is beyond the limits; returns how many visits went."""
         try:
-            with self._database:
-                self._fold(limit_s)
-                # Each result's newest visit stays: a clock that jumped ahead makes all of them look old.
-                removed = self._database.execute(
-                    "DELETE FROM visits WHERE time_s < ?"
-                    " AND row NOT IN (SELECT max(row) FROM visits GROUP BY result)",
-                    (limit_s,),
-                ).rowcount
-                oldest_day = int(now_s // _SECONDS_PER_DAY) - daily_days
-                self._database.execute("DELETE FROM daily WHERE day < ?", (oldest_day,))
-            while self._used_bytes() > max_bytes and (step := self._drop_oldest()):
-                removed += step
+            return retention.prune(self._database, now_s, Limits(raw_days, daily_days, max_bytes))
         except sqlite3.Error as error:
             raise StoreError(f"{self.path}: can't be pruned: {error}") from error
-        return removed
 
-    def _fold(self, limit_s: float) -> None:
-        rows = self._database.execute(
-            "SELECT visits.result, CAST(time_s / ? AS INTEGER), measure, visit FROM visits"
-            " JOIN results ON results.row = visits.result WHERE time_s < ? AND verdict = 'ok'",
-            (_SECONDS_PER_DAY, limit_s),
-        )
-        days: dict[tuple[int, int], list[float]] = {}
-        for result, day, measure, blob in rows:
-            visit = _visit_decoder.decode(blob)
-            if measure in visit.measures:
-                days.setdefault((result, day), []).append(visit.measures[measure].estimate)
-        for (result, day), values in days.items():
-            values.sort()
-            quantiles = (values[len(values) // 10], values[len(values) // 2], values[len(values) * 9 // 10])
-            self._database.execute(
-                "INSERT OR IGNORE INTO daily VALUES (?, ?, ?, ?, ?, ?)",
-                (result, day, len(values), *quantiles),
-            )
 
-    def _used_bytes(self) -> int:
-        one = self._database.execute
-        pages, free = one("PRAGMA page_count").fetchone()[0], one("PRAGMA freelist_count").fetchone()[0]
-        return int((pages - free) * one("PRAGMA page_size").fetchone()[0])
-
-    def _drop_oldest(self) -> int:
-        with self._database:
-            return self._database.execute(
-                "DELETE FROM visits WHERE row IN (SELECT row FROM visits ORDER BY row LIMIT ?)",
-                (_PRUNE_ROWS,),
-            ).rowcount
+def _day_as_visit(measure: str, day: int, visits: int, quantiles: tuple[float, float, float]) -> Visit:
+    low, median, high = quantiles
+    value = Estimate(median, low, median, high, low, high, 0.0)
+    return Visit((day + 0.5) * SECONDS_PER_DAY, 0.0, "ok", "", {measure: value}, facts={"visits": visits})
 
 
 def _make_directory(directory: Path) -> None:
@@ -287,6 +319,7 @@ def _take_lock(path: Path) -> IO[str]:
 def _open(path: Path) -> sqlite3.Connection:
     database = sqlite3.connect(path, timeout=5, check_same_thread=False)
     try:
+        retention.prepare(database)
         database.execute("PRAGMA journal_mode = WAL")
         database.execute("PRAGMA synchronous = FULL")
         database.execute("PRAGMA foreign_keys = ON")
@@ -303,14 +336,17 @@ def _check_schema(database: sqlite3.Connection, path: Path) -> None:
         raise sqlite3.DatabaseError(verdict)
     (tables,) = database.execute("SELECT count(*) FROM sqlite_master WHERE name = 'meta'").fetchone()
     if not tables:
+        # In one transaction: a file with tables and no version would count as damaged.
         with database:
-            database.executescript(f"BEGIN; {_SCHEMA} COMMIT;")
+            database.execute("BEGIN")
+            for statement in _SCHEMA.split(";"):
+                database.execute(statement)
             database.execute("INSERT INTO meta VALUES ('schema_version', ?)", (str(SCHEMA_VERSION),))
         return
     row = database.execute("SELECT value FROM meta WHERE key = 'schema_version'").fetchone()
-    if row is None:
+    if row is None or not str(row[0]).isdigit():
         raise sqlite3.DatabaseError("the schema's version is missing")
-    if int(row[0]) != SCHEMA_VERSION:
+    if str(row[0]) != str(SCHEMA_VERSION):
         raise StoreError(
             f"{path}: was written by schema version {row[0]}, this toposcope knows {SCHEMA_VERSION}",
             "use the toposcope that wrote it, or another store.directory",
@@ -323,7 +359,9 @@ def _set_aside(path: Path) -> Path:
         target = path.with_name(f"{path.name}.damaged-{number}")
         if not target.exists():
             path.rename(target)
-            for suffix in ("-wal", "-shm"):
-                Path(f"{path}{suffix}").unlink(missing_ok=True)
+            # SQLite's journal may hold the newest visits; its index of the journal is made anew.
+            if (journal := Path(f"{path}-wal")).exists():
+                journal.rename(f"{target}-wal")
+            Path(f"{path}-shm").unlink(missing_ok=True)
             return target
     raise StoreError(f"{path}: is damaged, and there are 999 damaged ones beside it", "remove them")

@@ -10,21 +10,19 @@ import functools
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
-from toposcope import replay
+from toposcope import placement, replay
 from toposcope.groups import DomainPair, Group, GroupIndex
 from toposcope.judgements import Judgements
 from toposcope.matrix import Matrix
 from toposcope.measure import validity
 from toposcope.measure.plan import MATRIX_PROBE
+from toposcope.placement import Placement, Standing
 from toposcope.results import Identity, Result, Visit
 from toposcope.topology.model import Machine
 
-Placement = Literal["stable", "unstable", "unknown"]
 Source = Literal["live", "replay"]
-
-_PLACEMENT_PROBES: Final = ("cacheline_cas", "cacheline_handover")
 
 
 @dataclass(slots=True)
@@ -162,11 +160,12 @@ class View:
     @property
     def placement(self) -> Placement:
         """Whether CPUs stay where they are: decided by what the pairs' visits show."""
-        judged = [r for r in self._results.values() if r.identity.probe in _PLACEMENT_PROBES]
-        if any(result.verdict == "unstable" for result in judged):
-            return "unstable"
-        enough = [r for r in judged if r.visits >= validity.STABLE_VISITS_MIN and r.verdict == "ok"]
-        return "stable" if enough else "unknown"
+        return self.placement_standing.placement
+
+    @property
+    def placement_standing(self) -> Standing:
+        """The same with what it rests on: the pairs that move, their modes, the relations contradicted."""
+        return placement.judge(self._results.values())
 
     def groups(self) -> tuple[Group, ...]:
         """Results by probe, variant and relation (core set, node pair, interpreter), for metrics."""
@@ -211,8 +210,8 @@ class View:
                 first, second = identity.target.cpus
                 value = result.measures[result.primary].estimate
                 cells.setdefault((first, second), value)
-                cells.setdefault((second, first), value)
-        return matrix_of(self.machine.online_cpus, cells)
+        reverse = {(second, first): value for (first, second), value in cells.items()}
+        return matrix_of(self.machine.online_cpus, reverse | cells)
 
 
 def matrix_of(cpus: Iterable[int], cells: Mapping[tuple[int, int], float]) -> Matrix:

@@ -39,11 +39,17 @@ class _Control:
     async def events(self, limit: int) -> list[dict[str, Any]]:
         return [{"id": 1, "kind": "started"}][:limit]
 
+    async def results_at(self, time_s: float) -> list[Result]:
+        return [result for result in _view().results if result.last_time_s <= time_s]
+
     async def history(self, result_id: str) -> list[Visit]:
         return []
 
     async def measure(self, probe: str, cpus: tuple[int, ...] | None, visits: int) -> list[Result]:
         raise UsageError(f"there is no probe {probe!r}")
+
+    def ask_for_report(self) -> dict[str, Any]:
+        return {"state": "asked", "outside_budget": True}
 
 
 def _view() -> View:
@@ -108,6 +114,7 @@ def test_every_get_route_is_in_the_document() -> None:
         ("POST", "/api/v1/recommend", {"json": {"workers": -1}}, 400, "usage"),
         ("POST", "/api/v1/recommend", {"content": b"x" * (2 << 20)}, 413, "too_large"),
         ("POST", "/api/v1/measure", {"json": {"probe": "cacheline_cas"}}, 403, "lifecycle_disabled"),
+        ("POST", "/api/v1/report", {}, 403, "lifecycle_disabled"),
         ("POST", "/-/reload", {}, 403, "lifecycle_disabled"),
         ("GET", "/metrics", {"headers": {"Host": "evil.example"}}, 421, "host_refused"),
         ("GET", "/metrics", {"headers": {"Host": ""}}, 421, "host_refused"),
@@ -126,6 +133,8 @@ def test_refusals_have_one_form(method: str, path: str, more: dict[str, Any], st
 def test_lifecycle_requests_reach_the_service_where_they_are_allowed() -> None:
     app = _app(lifecycle=True)
     assert _ask("POST", "/-/reload", app).json()["error"]["message"] == "bad file"
+    asked = _ask("POST", "/api/v1/report", app)
+    assert (asked.status_code, asked.json()["report"]["state"]) == (202, "asked")
     measured = _ask("POST", "/api/v1/measure", app, json={"probe": "nothing"})
     assert measured.json()["error"]["message"] == "there is no probe 'nothing'"
 

@@ -1,42 +1,66 @@
-"""`toposcope diff A B`: two exports compared, for example before and after a firmware update."""
+"""`toposcope diff A B`: two exports or two stored times compared, e.g. before and after a firmware update."""
 
 from __future__ import annotations
 
+import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 import msgspec
 
+from toposcope.cli import _source
+from toposcope.cli._moments import parse_moment
 from toposcope.cli._output import format_option, print_json
-from toposcope.compare import Difference, compare, settings_changed
+from toposcope.compare import Difference, compare, settings_changed, settings_changed_between
 from toposcope.errors import UsageError
+from toposcope.measure.validity import WINDOW_VISITS_MAX, judge_result
+from toposcope.results import to_json
+from toposcope.store import Store
 
 _FILE_BYTES_MAX = 256 << 20
+_EVENTS_READ = 1000
+
+Results = Sequence[Mapping[str, Any]]
 
 
 @click.command()
-@click.argument("before", type=click.Path(path_type=Path), metavar="A")
-@click.argument("after", type=click.Path(path_type=Path), metavar="B")
+@click.argument("before", metavar="A")
+@click.argument("after", metavar="B")
 @click.option("--all", "show_all", is_flag=True, help="Also what stayed the same.")
+@_source.url_option
+@_source.config_option
 @format_option()
-def command(before: Path, after: Path, show_all: bool, output_format: str) -> None:
-    """Compare two files of `toposcope export`: what moved by more than its interval and 5 %."""
-    machine_before, results_before = _read(before)
-    machine_after, results_after = _read(after)
+def command(
+    before: str, after: str, show_all: bool, url: str | None, config_file: Path | None, output_format: str
+) -> None:
+    """Compare two files of `toposcope export`, or two stored times: what moved beyond its interval and 5 %.
+
+    A and B are both files, or both moments: 2026-11-20, 2026-11-20T14:30, 7d or 36h (ago), now. At a moment
+    counts what was measured in the day before it, or the quantiles of that day.
+    """
+    now_s = time.time()
+    moments = (parse_moment(before, now_s), parse_moment(after, now_s))
+    if Path(before).exists() or Path(after).exists() or None in moments:
+        (machine_before, results_before), (machine_after, results_after) = _read(before), _read(after)
+        settings = settings_changed(machine_before, machine_after)
+        source = "files"
+    else:
+        times = (moments[0] or 0.0, moments[1] or 0.0)
+        results_before, results_after, settings, source = _stored(times, url, config_file)
     found = compare(results_before, results_after)
-    settings = settings_changed(machine_before, machine_after)
     shown = [each for each in found if show_all or each.change != "same"]
     if output_format == "json":
         changed = {name: list(pair) for name, pair in settings.items()}
-        print_json({"schema_version": 1, "settings": changed, "results": shown})
+        print_json({"schema_version": 1, "source": source, "settings": changed, "results": shown})
         return
     for name, (old, new) in settings.items():
         click.echo(f"setting {name}: {old} -> {new}")
     for difference in shown:
         click.echo(_line(difference))
     same = sum(each.change == "same" for each in found)
-    click.echo(f"{len(found) - same} of {len(found)} results changed")
+    click.echo(f"{len(found) - same} of {len(found)} results changed; source: {source}")
 
 
 def _line(difference: Difference) -> str:
@@ -47,13 +71,41 @@ def _line(difference: Difference) -> str:
     return f"{difference.change:8} {difference.id}: {difference.measure} {values} (×{difference.ratio:.3f})"
 
 
-def _read(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+def _stored(
+    times_s: tuple[float, float], url: str | None, config_file: Path | None
+) -> tuple[Results, Results, dict[str, tuple[Any, Any]], str]:
+    """(results then, results later, settings that changed in between, source) of a daemon or a store."""
+    daemon = _source.find_daemon(url)
+    if daemon is not None:
+        old, new = (daemon.get("/api/v1/results", at=repr(time_s))["results"] for time_s in times_s)
+        events = daemon.get("/api/v1/events", limit=str(_EVENTS_READ))["events"]
+        source = daemon.url
+    else:
+        directory = _source.own_store(_source.settings_from(config_file))
+        with Store(directory, writer=False) as store:
+            old, new = ([to_json(judge_result(*each)) for each in store.results_at(time_s, WINDOW_VISITS_MAX)]
+                        for time_s in times_s)  # fmt: skip
+            events = store.events(_EVENTS_READ)
+        source = str(directory)
+    for time_s, found in zip(times_s, (old, new), strict=True):
+        if not found:
+            raise UsageError(f"nothing is stored of the day before {_local(time_s)}", f"source: {source}")
+    return old, new, settings_changed_between(events, *times_s), source
+
+
+def _local(time_s: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(time_s))
+
+
+def _read(name: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """The topology and the results of an export. Raises UsageError: which file, which line, what is wrong."""
+    path = Path(name)
     try:
         with path.open("rb") as file:
             content = file.read(_FILE_BYTES_MAX + 1)
     except OSError as error:
-        raise UsageError(f"{path}: can't be read: {error.strerror}") from error
+        hint = "A and B are both files, or both moments such as 2026-11-20, 7d or now"
+        raise UsageError(f"{path}: can't be read: {error.strerror}", hint) from error
     if len(content) > _FILE_BYTES_MAX:
         raise UsageError(f"{path}: larger than {_FILE_BYTES_MAX} bytes")
     topology: dict[str, Any] = {}
@@ -63,7 +115,7 @@ def _read(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
             document = msgspec.json.decode(line, type=dict[str, Any])
             if document["kind"] == "machine":
                 topology = dict(document["topology"])
-            else:
+            elif document["kind"] == "result":
                 found.append(document | {"id": document["id"], "verdict": document["verdict"]})
         except (msgspec.DecodeError, KeyError, TypeError, ValueError) as error:
             message = f"{path}: line {number} is not a line of an export: {error}"

@@ -108,7 +108,8 @@ class Memory:
     learned: tuple[float, ...] = ()
     recent: tuple[tuple[float, float], ...] = ()
     latest: tuple[float, ...] = ()
-    strays: tuple[bool, ...] = ()
+    strays: tuple[int, ...] = ()
+    compared: int = 0
     left_out: tuple[bool, ...] = ()
     baseline: Baseline | None = None
     noise: Noise = _NO_NOISE
@@ -135,7 +136,8 @@ class Detector:
         self._learned = list(kept.learned)
         self._recent = deque(kept.recent, LONG_VISITS)  # (time, log) since the baseline counts
         self._latest = deque(kept.latest, BASELINE_VISITS)  # logs since it is complete
-        self._strays = deque(kept.strays, BASELINE_VISITS)
+        self._strays = deque(kept.strays)  # numbers of the visits that were compared with the baseline
+        self._compared = kept.compared
         self._left_out = deque(kept.left_out, LONG_VISITS)
         self._baseline = kept.baseline
         self._noise = kept.noise
@@ -149,6 +151,7 @@ class Detector:
             tuple(self._recent),
             tuple(self._latest),
             tuple(self._strays),
+            self._compared,
             tuple(self._left_out),
             self._baseline,
             self._noise,
@@ -181,7 +184,7 @@ class Detector:
             self._learn(log)
             return None
         self._recent.append((visit.time_s, log))
-        self._strays.append(abs(log - self._baseline.centre) > STRAY_SPREADS * self._noise.spread)
+        self._count_stray(abs(log - self._baseline.centre) > STRAY_SPREADS * self._noise.spread)
         event = self._changed(self._baseline) if self.state == "stable" else None
         if event is not None:
             self._restart([log for _, log in list(self._recent)[-SHORT_VISITS:]])
@@ -203,6 +206,7 @@ class Detector:
         self._recent.clear()
         self._latest.clear()
         self._strays.clear()
+        self._compared = 0
         self._baseline = None
         self._is_noisy = False
         self._unheard = 0
@@ -223,46 +227,48 @@ class Detector:
         allowed = MAX_STRAYS * baseline.visits / BASELINE_VISITS + 1
         self._is_noisy = newest.spread > MAX_SPREAD_RATIO or baseline.strays > allowed
 
+    def _count_stray(self, is_stray: bool) -> None:
+        self._compared += 1
+        if is_stray:
+            self._strays.append(self._compared)
+        if self._strays and self._strays[0] <= self._compared - BASELINE_VISITS:
+            self._strays.popleft()
+
     def _stray_count(self) -> int:
         """Strays in the last two weeks but for the latest three visits, which may begin a change."""
-        latest = list(self._strays)[-SHORT_VISITS:]
-        return sum(self._strays) - sum(latest)
+        return sum(number <= self._compared - SHORT_VISITS for number in self._strays)
 
     def _changed(self, baseline: Baseline) -> DriftEvent | None:
-        recent = [(time_s, log - baseline.centre) for time_s, log in self._recent]
+        above = [log - baseline.centre for _, log in self._recent]
         uncertain = CORRELATED / baseline.visits * self._noise.spread**2  # variance of the centre itself
-        short = recent[-SHORT_VISITS - 1 :]
-        if len(short) > SHORT_VISITS:
-            signal = sum(weight * above for weight, (_, above) in zip(baseline.weights, short, strict=True))
+        short = above[-SHORT_VISITS - 1 :]
+        far = sorted(map(abs, short[1:]))[len(short) // 2 - 1] if len(short) > SHORT_VISITS else 0.0
+        if far >= SHORT_SPREADS * self._noise.spread:
+            signal = sum(weight * each for weight, each in zip(baseline.weights, short, strict=True))
             of_step = sum(baseline.weights)
             deviation = math.sqrt(self._noise.weighted_deviation**2 + of_step**2 * uncertain)
-            far = (
-                statistics.median(abs(above) for _, above in short[1:]) >= SHORT_SPREADS * self._noise.spread
-            )
             limit = _limit(signal > 0, max(self.groups, GROUPS_MIN), self._noise.visits)
-            if far and (event := self._event(short[1:], signal / deviation, limit, SHORT_AGREES)) is not None:
+            event = self._event(short[1:], signal / deviation, limit, SHORT_AGREES)
+            if event is not None:
                 return event
-        if len(recent) == LONG_VISITS:
-            mean = sum(above for _, above in recent) / LONG_VISITS
+        if len(above) == LONG_VISITS:
             deviation = math.sqrt(CORRELATED / LONG_VISITS * self._noise.spread**2 + uncertain)
-            return self._event(recent, mean / deviation, LONG_LIMIT, LONG_AGREES)
+            return self._event(above, sum(above) / LONG_VISITS / deviation, LONG_LIMIT, LONG_AGREES)
         return None
 
-    def _event(
-        self, visits: list[tuple[float, float]], score: float, limit: float, agrees: float
-    ) -> DriftEvent | None:
-        """The change that these visits show, if the score says so and all but strays agree."""
+    def _event(self, visits: list[float], score: float, limit: float, agrees: float) -> DriftEvent | None:
+        """The change that the latest visits show, if the score says so and all but strays agree."""
         if abs(score) < limit or self._baseline is None:
             return None
-        change = statistics.median(above for _, above in visits)
+        change = statistics.median(visits)
         # Three visits have to agree all; in a day, one in twelve may not.
-        apart = sum(above / change < agrees for _, above in visits) if change else len(visits)
+        apart = sum(above / change < agrees for above in visits) if change else len(visits)
         if apart > len(visits) // 12 or abs(change) < math.log1p(MIN_CHANGE_RATIO) or change * score < 0:
             return None
         learned, centre = self._baseline.visits, self._baseline.centre
         error = 1.96 * self._noise.spread * math.sqrt(CORRELATED * (1 / len(visits) + 1 / learned))
         return DriftEvent(
-            time_s=visits[0][0],
+            time_s=self._recent[-len(visits)][0],
             before=math.exp(centre),
             after=math.exp(centre + change),
             ratio=math.exp(change),

@@ -23,11 +23,10 @@ from starlette.routing import Route
 
 import toposcope_probes
 from toposcope.http import SCHEMA_VERSION, ApiError, accepts_gzip, integer, json_response
-from toposcope.matrix import Matrix
 from toposcope.measure.plan import MATRIX_PROBE
 from toposcope.page.heatmap import heatmap_document
 from toposcope.page.history import mode_lines, points_of
-from toposcope.page.measured import Measured, measured_topology
+from toposcope.page.measured import measured_topology
 from toposcope.page.sections import STATIC, Claims, Sections, claims_of, environment
 from toposcope.render import svg, topology_svg
 from toposcope.render.history_svg import Point, history_svg
@@ -147,10 +146,8 @@ class Page:
 
     async def _get_measured(self, request: Request) -> Response:
         async def make() -> bytes:
-            matrix, machine = self._view.matrix(), self._view.machine
-            found: Measured | None = None
-            if _is_known(matrix):
-                found = await asyncio.to_thread(measured_topology, matrix, machine)
+            machine, inference = self._view.machine, self._view.judgements.inference
+            found = None if inference is None else measured_topology(inference, machine)
             template = environment().get_template("measured.html")
             return template.render(measured=found, cpus=len(machine.online_cpus)).encode()
 
@@ -210,10 +207,6 @@ def _pair_probe(name: str) -> ProbeSpec:
     if spec is None or spec.target is not TargetKind.PAIR:
         raise ApiError(404, "not_found", f"{name!r} is not a probe of CPU pairs", "see /api/v1/probes")
     return spec
-
-
-def _is_known(matrix: Matrix) -> bool:
-    return any(cell is not None for row in matrix.cells for cell in row)
 
 
 def _static_files() -> dict[str, bytes]:

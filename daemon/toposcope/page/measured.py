@@ -6,12 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from toposcope.matrix import Matrix
 from toposcope.topology.cpulist import format_cpulist
-from toposcope.topology.infer import Inference, Level, infer
+from toposcope.topology.infer import Inference, Level
 from toposcope.topology.model import CpuSet, Machine
 
-MIN_CPUS: Final = 3
 # Levels of more groups (the cores of a large machine) are told in words only.
 _DRAWN_GROUPS_MAX: Final = 48
 
@@ -36,11 +34,8 @@ class MeasuredBox:
     boxes: tuple[MeasuredBox, ...] = ()
 
 
-def measured_topology(matrix: Matrix, machine: Machine) -> Measured | None:
-    """What the matrix shows; None where it has too few CPUs. 512 CPUs take a second."""
-    if len(matrix.cpus) < MIN_CPUS:
-        return None
-    found = infer(matrix)
+def measured_topology(found: Inference, machine: Machine) -> Measured:
+    """What was inferred from the machine's matrix, in the words and boxes of the page."""
     levels = tuple(_sentence(level, machine) for level in found.levels)
     return Measured(found.verdict, found.confidence, levels, _boxes(found), found.reasons)
 

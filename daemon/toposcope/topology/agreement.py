@@ -13,12 +13,13 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
-from toposcope.judgements import AgreementState
 from toposcope.matrix import Matrix
 from toposcope.topology.infer import Inference, Level
 from toposcope.topology.model import CpuSet, Machine, Partition, partition_of
+
+AgreementState = Literal["agrees", "contradicted", "unresolved"]
 
 # A level with at least this agreement is what it is declared to be; a CPU with less than this disagrees.
 AGREES: Final = 0.9
