@@ -42,6 +42,16 @@ def test_the_configuration_and_its_rules_are_valid():
     assert checked.returncode == 0, checked.stderr
 
 
+def test_no_host_can_exceed_the_scrapes_sample_limit():
+    """A scrape beyond its limit is dropped whole. Beside the limited parts there are a few thousand samples."""
+    most = (catalogue.RESULT_SERIES_MAX + catalogue.DOMAIN_PAIR_SERIES_MAX + catalogue.CPU_SERIES_MAX
+            + catalogue.DISTANCE_SERIES_MAX + 3_000)  # fmt: skip
+    (scrape,) = yaml.safe_load((PROMETHEUS / "prometheus.yaml").read_text())["scrape_configs"]
+    monitor = PROMETHEUS.parent / "deploy/kubernetes/overlays/prometheus-operator/servicemonitor.yaml"
+    assert scrape["sample_limit"] >= most
+    assert yaml.safe_load(monitor.read_text())["spec"]["sampleLimit"] >= most
+
+
 @needs_promtool
 @pytest.mark.parametrize("path", TEST_FILES, ids=lambda path: path.name)
 def test_alerts_fire_and_stay_silent(path):
