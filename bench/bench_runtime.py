@@ -1,246 +1,174 @@
-"""The Python probes against independent checks, and the claims that follow from them on this machine.
+"""The Python probes against independent checks, and whole reports against each other, on this machine.
 
-    python bench/bench_runtime.py checks [rounds]    interleaved with pyperf and ten-line programs
-    python bench/bench_runtime.py claims             what a report's runtime part measures and says
+    python bench/bench_runtime.py checks [ROUNDS] [--lmbench DIR]   in turns with others (runtime_checks.py)
+    python bench/bench_runtime.py reports [COUNT]                   how long each takes; do verdicts differ?
 
 Every check runs in a process of its own, pinned to the same CPUs as the probe, in turn with it, so that both
-see the same machine; compared are medians over the rounds. pyperf must be installed for the checks.
+see the same machine; compared are medians over the rounds. What a fork costs follows from the size of the
+process, so all Python processes import the same (a sitecustomize imports pyperf, which its workers have).
+pyperf has to be installed; DIR holds lmbench's lat_proc.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
+import re
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import toposcope_probes
-from toposcope import claims
+from paired import DEFAULT_KERNELS, ours, text_of
+from runtime_checks import CHECKS, CPUS, ON_TWO_CPUS, Check
 from toposcope.measure.visit import estimates
 from toposcope.measure.wire import decode
-from toposcope.results import Identity, Target, Visit
-from toposcope.topology.model import Machine
-from toposcope_probes.contract import Program
 
 RUNTIME = Path(toposcope_probes.__file__).parent / "runtime"
-CPUS = sorted(os.sched_getaffinity(0))[:2]
-
-SWITCH_TASKS = """
-import asyncio, statistics, time
-async def turns():
-    for _ in range(100): await asyncio.sleep(0)
-async def main():
-    times = []
-    for _ in range(100):
-        begin = time.perf_counter_ns()
-        await asyncio.gather(turns(), turns())
-        times.append((time.perf_counter_ns() - begin) / 200)
-    print(statistics.median(times))
-asyncio.run(main())
-"""
-SWITCH_THREADS = """
-import statistics, threading, time
-a, b = threading.Lock(), threading.Lock()
-a.acquire(); b.acquire()
-def other():
-    while True: b.acquire(); a.release()
-threading.Thread(target=other, daemon=True).start()
-times = []
-for _ in range(300):
-    begin = time.perf_counter_ns()
-    for _ in range(20): b.release(); a.acquire()
-    times.append((time.perf_counter_ns() - begin) / 40)
-print(statistics.median(times))
-"""
-SWITCH_PROCESSES = """
-import multiprocessing, statistics, time
-mp = multiprocessing.get_context("fork")
-a, b = mp.Semaphore(0), mp.Semaphore(0)
-def other():
-    while True: b.acquire(); a.release()
-mp.Process(target=other, daemon=True).start()
-times = []
-for _ in range(300):
-    begin = time.perf_counter_ns()
-    for _ in range(20): b.release(); a.acquire()
-    times.append((time.perf_counter_ns() - begin) / 40)
-print(statistics.median(times))
-"""
-PIPE_TRIP = """
-import multiprocessing, os, statistics, time
-mp = multiprocessing.get_context("fork")
-near, far = mp.Pipe()
-def other():
-    os.sched_setaffinity(0, {%(last)d})
-    while True: far.send(far.recv())
-mp.Process(target=other, daemon=True).start()
-os.sched_setaffinity(0, {%(first)d})
-times = []
-for _ in range(1500):
-    begin = time.perf_counter_ns(); near.send(b"m" * 64); near.recv()
-    times.append(time.perf_counter_ns() - begin)
-print(statistics.median(times))
-"""
-QUEUE_TRIP = """
-import os, queue, statistics, threading, time
-there, back = queue.Queue(), queue.Queue()
-def other():
-    os.sched_setaffinity(0, {%(last)d})
-    while True: back.put(there.get())
-threading.Thread(target=other, daemon=True).start()
-os.sched_setaffinity(0, {%(first)d})
-times = []
-for _ in range(1500):
-    begin = time.perf_counter_ns(); there.put(b"m" * 64); back.get()
-    times.append(time.perf_counter_ns() - begin)
-print(statistics.median(times))
-"""
-STALL_TASKS = """
-import asyncio, time
-async def hog():
-    until = time.perf_counter() + 0.04
-    while time.perf_counter() < until: pass
-async def main():
-    gaps, last, busy = [], time.perf_counter_ns(), asyncio.create_task(hog())
-    while not busy.done():
-        await asyncio.sleep(0.001)
-        now = time.perf_counter_ns(); gaps.append(now - last); last = now
-    print(max(gaps))
-asyncio.run(main())
-"""
-PYPERF_THREAD = ("import threading\ndef f(): pass", "t = threading.Thread(target=f); t.start(); t.join()")
-PYPERF_FORK = (
-    "import multiprocessing\nmp = multiprocessing.get_context('fork')\ndef f(): pass",
-    "p = mp.Process(target=f); p.start(); p.join()",
-)
-AWAIT = """
-async def f(): pass
-async def g():
-    for _ in range(1000): await f()
-def run():
-    try: g().send(None)
-    except StopIteration: pass
-"""
-PYPERF_AWAIT = (AWAIT, "run()")
-
-# name, probe, variant, measure, check, what one figure of the check is divided by
-CHECKS = [
-    ("thread, made and joined (pyperf)", "python_spawn", {"model": "thread"}, "create_ns", PYPERF_THREAD, 1),
-    (
-        "fork, made and joined (pyperf)",
-        "python_spawn",
-        {"model": "process_fork"},
-        "create_ns",
-        PYPERF_FORK,
-        1,
-    ),
-    ("await (pyperf)", "python_switch", {"model": "await"}, "switch_ns", PYPERF_AWAIT, 1000),
-    ("switch of asyncio tasks", "python_switch", {"model": "asyncio_task"}, "switch_ns", SWITCH_TASKS, 1),
-    ("hand-over of threads", "python_switch", {"model": "thread"}, "switch_ns", SWITCH_THREADS, 1),
-    ("hand-over of processes", "python_switch", {"model": "process"}, "switch_ns", SWITCH_PROCESSES, 1),
-    ("queue.Queue round trip", "python_channel", {"channel": "queue"}, "round_trip_ns", QUEUE_TRIP, 1),
-    ("Pipe round trip", "python_channel", {"channel": "pipe"}, "round_trip_ns", PIPE_TRIP, 1),
-    ("stall beside a coroutine", "python_switch", {"model": "asyncio_task"}, "stall_ns", STALL_TASKS, 1),
-]
 
 
-def probe_visit(probe: str, variant: dict[str, str]) -> Visit:
-    words = [f"cpus={','.join(map(str, CPUS))}", *(f"{key}={value}" for key, value in variant.items())]
-    command = [sys.executable, str(RUNTIME / f"{probe}.py"), *words]
-    begin_s = time.monotonic()
-    line = decode(subprocess.run(command, capture_output=True, check=True).stdout)
+def environment() -> dict[str, str]:
+    """For every Python process: the same imports, hence the same size."""
+    folder = Path(tempfile.gettempdir()) / "toposcope-equal-size"
+    folder.mkdir(exist_ok=True)
+    (folder / "sitecustomize.py").write_text("import pyperf._cli, pyperf._runner, pyperf._timeit\n")
+    return {**os.environ, "PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
+
+
+def probe_figure(probe: str, variant: str, measure: str) -> float:
+    command = [
+        sys.executable,
+        str(RUNTIME / f"{probe}.py"),
+        f"cpus={','.join(map(str, CPUS))}",
+        *variant.split(),
+    ]
+    line = decode(subprocess.run(command, capture_output=True, check=True, env=environment()).stdout)
     spec = toposcope_probes.find(probe)
     assert spec is not None
-    measures = estimates(spec, line.samples) if line.status == "ok" else {}
-    duration_s = time.monotonic() - begin_s
-    return Visit(time.time(), duration_s, line.status, line.reason, measures, facts=dict(line.facts))
+    assert line.status == "ok", line.reason
+    return estimates(spec, line.samples)[measure].estimate
 
 
-def check_figure(check: str | tuple[str, str], on_one_cpu: bool) -> float:
+def check_figure(check: Check, on_one_cpu: bool) -> float:
     if isinstance(check, tuple):
         return pyperf_figure(*check)
-    command = [sys.executable, "-c", check % {"first": CPUS[0], "last": CPUS[-1]} if "%(" in check else check]
+    command = [sys.executable, "-c", check]
     if on_one_cpu:
         command = ["taskset", "-c", str(CPUS[0]), *command]
-    return float(subprocess.run(command, capture_output=True, check=True, text=True).stdout)
+    done = subprocess.run(command, capture_output=True, check=True, text=True, env=environment())
+    return float(done.stdout)
 
 
 def pyperf_figure(setup: str, statement: str) -> float:
     """Median of pyperf's values, ns, one worker process pinned to the first CPU."""
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder) / "values.json"
-        options = [
-            "-p",
-            "1",
-            "-n",
-            "60",
-            "-w",
-            "5",
-            "-l",
-            "1",
-            f"--affinity={CPUS[0]}",
-            "-q",
-            "-o",
-            str(output),
-        ]
+        options = f"-p 1 -n 60 -w 5 -l 1 --affinity={CPUS[0]} --inherit-environ=PYTHONPATH -q -o {output}"
         subprocess.run(
-            [sys.executable, "-m", "pyperf", "timeit", *options, "-s", setup, statement],
-            capture_output=True, check=True,
+            [sys.executable, "-m", "pyperf", "timeit", *options.split(), "-s", setup, statement],
+            capture_output=True, check=True, env=environment(),
         )  # fmt: skip
         (benchmark,) = json.loads(output.read_text())["benchmarks"]
         return statistics.median(benchmark["runs"][-1]["values"]) * 1e9
 
 
-def compare(rounds: int) -> None:
-    print("| what | probe, median (range) ns | check, median (range) ns | probe / check |")
+def lmbench_turns(folder: Path) -> list[tuple[str, Callable[[], float], Callable[[], float]]]:
+    """fork and exec of the kernel `spawn` against lat_proc, both on the first CPU."""
+
+    def kernel(measure: str) -> float:
+        figure = ours(DEFAULT_KERNELS, ["spawn", f"cpus={CPUS[0]}", "model=process"], measure)
+        assert figure is not None
+        return figure
+
+    def peer(word: str) -> float:
+        text = text_of(["taskset", "-c", str(CPUS[0]), str(folder / "lat_proc"), "-N", "3", word])
+        found = re.search(r"([\d.]+) microseconds", text)
+        assert found is not None, text
+        return 1e3 * float(found.group(1))
+
+    return [
+        ("fork and wait, in C (lmbench)", lambda: kernel("create_ns"), lambda: peer("fork")),
+        ("program started, in C (lmbench)", lambda: kernel("exec_ns"), lambda: peer("exec")),
+    ]
+
+
+def compare(rounds: int, lmbench: Path | None) -> None:
+    turns: list[tuple[str, Callable[[], float], Callable[[], float]]] = [
+        (
+            name,
+            lambda p=probe, v=variant, m=measure: probe_figure(p, v, m),
+            lambda c=check, p=probe, d=divisor: check_figure(c, p not in ON_TWO_CPUS) / d,
+        )
+        for (probe, variant, measure), checks in CHECKS.items()
+        for name, check, divisor in checks
+    ]
+    turns += lmbench_turns(lmbench) if lmbench else []
+    found: dict[str, list[tuple[float, float]]] = {name: [] for name, _, _ in turns}
+    for turn in range(rounds):
+        for name, read_ours, read_check in turns:
+            if turn % 2:
+                check = read_check()
+                found[name].append((read_ours(), check))
+            else:
+                found[name].append((read_ours(), read_check()))
+    print("| what | probe, median (range) | check, median (range) | probe / check |")
     print("|---|---|---|---|")
-    for name, probe, variant, measure, check, divisor in CHECKS:
-        ours, theirs = [], []
-        for _ in range(rounds):
-            ours.append(probe_visit(probe, variant).measures[measure].estimate)
-            theirs.append(check_figure(check, probe != "python_channel") / divisor)
-        ratio = statistics.median(ours) / statistics.median(theirs)
-        print(f"| {name} | {figures(ours)} | {figures(theirs)} | {ratio:.2f} |", flush=True)
+    for name, pairs in found.items():
+        own, others = ([pair[side] for pair in pairs] for side in (0, 1))
+        ratio = statistics.median(own) / statistics.median(others)
+        print(f"| {name} | {figures(own)} | {figures(others)} | {ratio:.2f} |")
 
 
 def figures(values: list[float]) -> str:
-    return f"{statistics.median(values):,.0f} ({min(values):,.0f} to {max(values):,.0f})"
+    form = ",.0f" if min(values) > 10 else ".2f"
+    return f"{statistics.median(values):{form}} ({min(values):{form}} to {max(values):{form}})"
 
 
-def report() -> None:
-    runtime = {spec.name for spec in toposcope_probes.load_all() if spec.program is Program.RUNTIME}
-    wanted = [one for one in claims.wanted(visits=3) if one.probe in runtime]
-    seen: dict[int, list[Visit]] = {index: [] for index in range(len(wanted))}
-    begin_s = time.monotonic()
-    for turn in range(3):
-        for index, one in enumerate(wanted):
-            if turn < one.visits:
-                seen[index].append(probe_visit(one.probe, dict(one.variant)))
-    duration_s = time.monotonic() - begin_s
-    target = Target(tuple(CPUS), interpreter="python3")
-    table = [
-        claims.Series(Identity(one.probe, target, dict(one.variant)), seen[index])
-        for index, one in enumerate(wanted)
-    ]
-    costs: dict[str, float] = {}
-    for index, one in enumerate(wanted):
-        costs[one.probe] = costs.get(one.probe, 0) + sum(visit.duration_s for visit in seen[index])
-    for claim in claims.judge(table, Machine(is_this_system=True, online_cpus=tuple(CPUS))):
-        print(f"{claim.claim:36} {claim.verdict:15} {claim.sentence} {claim.reason}")
-        if "flips" in claim.numbers:
-            print("   flips:", json.dumps(claim.numbers["flips"]["python3"]))
-    print(
-        f"{sum(map(len, seen.values()))} visits in {duration_s:.0f} s:",
-        {k: round(v, 1) for k, v in costs.items()},
-    )
+def reports(count: int) -> None:
+    """Make so many reports, each with a store of its own, and hold their verdicts against each other."""
+    verdicts: dict[str, list[str]] = {}
+    for number in range(count):
+        with tempfile.TemporaryDirectory() as state:
+            begin_s = time.monotonic()
+            done = subprocess.run(
+                [sys.executable, "-m", "toposcope", "report", "--measure", "--format", "json"],
+                capture_output=True, check=True, env={**os.environ, "XDG_STATE_HOME": state},
+            )  # fmt: skip
+            duration_s = time.monotonic() - begin_s
+        print(f"report {number + 1}: {duration_s:.0f} s", flush=True)
+        for claim in json.loads(done.stdout):
+            low, high = claim["interval"] or (float("nan"), float("nan"))
+            ratio = f" {claim['ratio']:.3g} ({low:.3g} to {high:.3g})" if claim["interval"] else ""
+            verdicts.setdefault(claim["claim"], []).append(claim["verdict"] + ratio)
+            print("   ", claim["claim"], claim["verdict"], claim["reason"])
+            for name, case in claim["numbers"].get("cases", {}).items():
+                print("       ", name, case["verdict"], case["ratio"], case["interval"], case.get("pairs"))
+            if "flips" in claim["numbers"]:
+                print("        flips:", json.dumps(claim["numbers"]["flips"]))
+    print("| claim |", " | ".join(f"report {number + 1}" for number in range(count)), "|")
+    print("|---" * (count + 1) + "|")
+    for name, each in verdicts.items():
+        print(f"| `{name}` |", " | ".join(each), "|")
+    contradicted = [name for name, each in verdicts.items() if len({text.split()[0] for text in each}) > 1]
+    print("verdicts that differ:", ", ".join(contradicted) or "none")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="the Python probes against others, reports against reports")
+    parser.add_argument("what", choices=("checks", "reports"))
+    parser.add_argument("count", type=int, nargs="?", default=3)
+    parser.add_argument("--lmbench", type=Path)
+    options = parser.parse_args()
+    if options.what == "checks":
+        compare(options.count, options.lmbench)
+    else:
+        reports(options.count)
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["claims"]:
-        report()
-    else:
-        compare(int(sys.argv[2]) if len(sys.argv) > 2 else 5)
+    main()

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -87,3 +88,48 @@ def processes_with(mark: str) -> list[int]:
         except OSError:
             continue
     return found
+
+
+def ports_of(session_id: int) -> set[tuple[str, str]]:
+    """The TCP sockets (local end, remote end) of all processes of a session; a listening one has no remote."""
+    sockets: set[str] = set()
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            # proc(5): state, ppid, pgrp and session follow the name, which may hold anything in brackets.
+            if int((entry / "stat").read_text().rpartition(")")[2].split()[3]) == session_id:
+                sockets |= {str(link.readlink()) for link in (entry / "fd").iterdir()}
+        except OSError:
+            continue  # it ended meanwhile
+    return {ends for ends, inode in _tcp_sockets() if f"socket:[{inode}]" in sockets}
+
+
+def ports_in_use() -> set[tuple[str, str]]:
+    """The ends of every TCP socket of the machine, whoever has it: in TIME_WAIT nobody does."""
+    return {ends for ends, _ in _tcp_sockets()}
+
+
+def _tcp_sockets() -> list[tuple[tuple[str, str], str]]:
+    """/proc/net/tcp, proc(5): local and remote address are columns 1 and 2, the inode is column 9."""
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return [((row[1], row[2]), row[9]) for row in rows]
+
+
+class PortWatch:
+    """Notes every few milliseconds which TCP sockets a program and its workers have, until `stop`."""
+
+    def __init__(self, session_id: int) -> None:
+        self.seen: set[tuple[str, str]] = set()
+        self._session_id = session_id
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._thread.start()
+
+    def _watch(self) -> None:
+        while not self._ended.wait(0.03):
+            self.seen |= ports_of(self._session_id)
+
+    def stop(self) -> set[tuple[str, str]]:
+        """All that was seen."""
+        self._ended.set()
+        self._thread.join()
+        return self.seen

@@ -28,6 +28,8 @@ CASES = [
     ("python_scaling", {"model": "asyncio_task", "work": "native"}),
     ("python_io", {"model": "thread", "connections": "200"}),
     ("python_io", {"model": "asyncio", "connections": "200"}),
+    ("python_workload", {"work": "bfs", "model": "process_fork"}),
+    ("python_workload", {"work": "pagerank", "model": "thread"}),
     ("crash_containment", {"model": "thread"}),
     ("crash_containment", {"model": "process"}),
 ]
@@ -38,8 +40,11 @@ def shared_memory() -> set[str]:
     return {path.name for path in Path("/dev/shm").iterdir() if path.name.startswith(("psm_", "sem."))}
 
 
-def fail(probe: str, variant: dict[str, str], way: str, after_s: float, mark: str) -> None:
-    """Start the program and make it fail; afterwards its own process is reaped."""
+Ports = set[tuple[str, str]]
+
+
+def fail(probe: str, variant: dict[str, str], way: str, after_s: float, mark: str) -> Ports:
+    """Start the program, make it fail and reap it; the ports that it or its workers were seen with."""
     settings: dict[str, int] = {"budget_ms": 10_000}
     if way == "deadline":
         settings["deadline_ms"] = max(1, int(after_s * 1000))
@@ -50,6 +55,7 @@ def fail(probe: str, variant: dict[str, str], way: str, after_s: float, mark: st
     if way in ("memory", "descriptors", "hang", "worker killed"):
         settings["deadline_ms"] = 1000
     program = runs.start(probe, {"TOPOSCOPE_TEST": mark}, **variant, **settings)
+    watch = runs.PortWatch(program.pid)
     if way in ("SIGTERM", "SIGKILL"):
         time.sleep(after_s)
         program.send_signal(getattr(signal, way))
@@ -67,13 +73,16 @@ def fail(probe: str, variant: dict[str, str], way: str, after_s: float, mark: st
         os.killpg(program.pid, signal.SIGKILL)
         program.communicate()
         raise
+    finally:
+        ports = watch.stop()
+    return ports
 
 
-def left_over(mark: str, before: set[str]) -> list[object]:
+def left_over(mark: str, before: set[str], ports: Ports) -> list[object]:
     """What is still there two seconds later: helpers end when they read the end of a pipe."""
     until_s = time.monotonic() + 2
     while True:
-        left = [*runs.processes_with(mark), *(shared_memory() - before)]
+        left = [*runs.processes_with(mark), *(shared_memory() - before), *(runs.ports_in_use() & ports)]
         if not left or time.monotonic() > until_s:
             return left
         time.sleep(0.02)
@@ -82,10 +91,27 @@ def left_over(mark: str, before: set[str]) -> list[object]:
 @pytest.mark.live
 @pytest.mark.parametrize("way", WAYS)
 def test_nothing_is_left_behind(way: str) -> None:
-    before, mark = shared_memory(), uuid.uuid4().hex
+    before, mark, ports = shared_memory(), uuid.uuid4().hex, set()
     for number, (probe, variant) in enumerate(CASES[::3]):
-        fail(probe, variant, way, 0.15 + 0.1 * number, mark)
-    assert left_over(mark, before) == []
+        ports |= fail(probe, variant, way, 0.15 + 0.1 * number, mark)
+    assert left_over(mark, before, ports) == []
+
+
+@pytest.mark.live
+def test_a_port_would_be_seen() -> None:
+    mark = uuid.uuid4().hex
+    program = runs.start(
+        "python_io", {"TOPOSCOPE_TEST": mark}, model="asyncio", connections=10, budget_ms=10_000
+    )
+    ports: Ports = set()
+    until_s = time.monotonic() + 10
+    while len(ports) < 11 and time.monotonic() < until_s:
+        ports |= runs.ports_of(program.pid)
+    assert any(remote == "00000000:0000" for _, remote in ports), "the server listens"
+    assert set(left_over(mark, shared_memory(), ports)) > ports
+    program.kill()
+    program.communicate()
+    assert left_over(mark, shared_memory(), ports) == []
 
 
 @pytest.mark.slow
@@ -93,7 +119,9 @@ def test_nothing_is_left_behind(way: str) -> None:
 @pytest.mark.timeout(1200)
 def test_nothing_is_left_behind_by_200_failures() -> None:
     before, mark, chooser = shared_memory(), uuid.uuid4().hex, random.Random(5)
+    ports: Ports = set()
     for number in range(210):
         probe, variant = CASES[number % len(CASES)]
-        fail(probe, variant, WAYS[number % len(WAYS)], chooser.uniform(0.02, 0.6), mark)
-    assert left_over(mark, before) == []
+        ports |= fail(probe, variant, WAYS[number % len(WAYS)], chooser.uniform(0.02, 0.6), mark)
+    assert len(ports) > 100
+    assert left_over(mark, before, ports) == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import platform
 import subprocess
 import sys
 
@@ -10,6 +11,7 @@ import pytest
 
 import runtime_runs as runs
 import toposcope_probes
+from toposcope.measure.wire import Line
 from toposcope_probes import find
 from toposcope_probes.contract import ProbeSpec, Program
 
@@ -26,8 +28,8 @@ def variants(spec: ProbeSpec) -> list[dict[str, str]]:
 ALL = [pytest.param(s, v, id=f"{s.name}-{'-'.join(v.values())}") for s in SPECS for v in variants(s)]
 
 
-def test_six_programs_are_there() -> None:
-    assert len(SPECS) == 6
+def test_seven_programs_are_there() -> None:
+    assert len(SPECS) == 7
     assert [s.name for s in SPECS if s.on_request_only] == ["crash_containment"]
 
 
@@ -48,8 +50,31 @@ def test_every_variant_gives_its_line(spec: ProbeSpec, variant: dict[str, str]) 
     assert all(
         value > 0 for name in line.samples if name != "survivors_ratio" for value in line.samples[name][0]
     )
-    assert {"interpreter", "version", "implementation", "gil", "free_threaded_build"} <= set(line.facts)
+    check_who_was_measured(line)
     assert runs.visit_of(spec.name, line).measures
+
+
+FORKS = {"mp_queue", "pipe", "shared_memory", "process", "process_fork"}
+LIBRARIES = {"greenlet", "gevent", "tornado", "uvloop"}
+
+
+def check_who_was_measured(line: Line) -> None:
+    """Interpreter, version, GIL or not, start method and library versions, in every row."""
+    facts = line.facts
+    assert facts["version"] == platform.python_version()
+    assert facts["implementation"] == platform.python_implementation()
+    assert facts["interpreter"]
+    has_gil = getattr(sys, "_is_gil_enabled", lambda: True)()
+    assert facts["gil"] == ("enabled" if has_gil else "disabled")
+    assert facts["free_threaded_build"] in (True, False)
+    worker = line.variant.get("model") or line.variant["channel"]
+    method = "fork" if worker in FORKS or line.kernel in ("python_io", "crash_containment") else None
+    if worker in ("process_forkserver", "process_spawn"):
+        method = worker.partition("_")[2]
+    assert facts["start_method"] == method
+    wanted = LIBRARIES & {worker}
+    assert wanted <= set(facts["libraries"]) <= LIBRARIES
+    assert all(facts["libraries"].values())
 
 
 @pytest.mark.parametrize(
