@@ -75,10 +75,10 @@ class Baselines:
             return
         self._since_s = kept.since_s
         memory, fingerprint = kept.watch, self._view.fingerprint
-        if memory is None:
-            from_s = max(kept.since_s, self._clock.wall_s() - _LEARNT_FROM_S)
+        if memory is not None and memory.seen_s:
+            from_s = math.nextafter(memory.seen_s, math.inf)
         else:
-            from_s = math.nextafter(max(kept.since_s, memory.seen_s), math.inf)
+            from_s = max(kept.since_s, self._clock.wall_s() - _LEARNT_FROM_S)
         await self._in_worker(
             lambda: self._judge.restart(memory, self._store.visits_since(fingerprint, from_s))
         )

@@ -19,6 +19,7 @@ from toposcope.page.report import report_html, report_svg
 from toposcope.render.bars_svg import Axis, Bar, bars_svg
 from toposcope.render.history_svg import Line, Point, history_svg
 from toposcope.results import Identity, Target, Visit
+from toposcope.topology.infer import infer
 from toposcope.view import View
 
 HOSTILE = "</style><script>alert(1)</script>\"'&"
@@ -87,8 +88,7 @@ def test_modes_become_lines() -> None:
 
 def test_measured_levels_name_the_declared_ones() -> None:
     machine = two_sockets()
-    measured = measured_topology(matrix_like(machine), machine)
-    assert measured is not None
+    measured = measured_topology(infer(matrix_like(machine)), machine)
     assert measured.verdict == "structured"
     assert [level.partition(": ")[2] for level in measured.levels] == [
         "the same CPUs as the declared smt",

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 
+import msgspec
 import pytest
 
-from toposcope.measure.watch import DRIFTED_S, GROUPS_MAX, Watch
+from toposcope.measure.watch import DRIFTED_S, GROUPS_MAX, GROUPS_OF_A_PROBE_MAX, Watch, WatchMemory
 from toposcope.results import Estimate, Identity, Target, Visit
 
 _HOUR_S = 3600.0
@@ -47,7 +49,13 @@ def test_a_step_is_one_event_with_its_size_and_quiet_time_is_none() -> None:
     assert low < 1.3 < high
     assert 14 * 86_400 - _HOUR_S <= event["since_s"] < 14 * 86_400 + 4 * _HOUR_S  # type: ignore[operator]
     assert watch.drifted(14 * 86_400) == {"l3": 1}
-    assert watch.drifted(14 * 86_400 + DRIFTED_S + 86_400) == {}
+    assert watch.drifted(14 * 86_400 + DRIFTED_S + 86_400) == {"l3": 0}
+    (standing,) = watch.standings()
+    assert (standing.probe, standing.relation, standing.changed_s) == (
+        "cacheline_cas",
+        "l3",
+        event["since_s"],
+    )
 
 
 def test_visits_that_are_not_sound_are_not_looked_at() -> None:
@@ -84,9 +92,49 @@ def test_relations_are_watched_apart_and_only_in_their_first_variant() -> None:
     assert [(event["relation"], event["variant"]) for event in events] == [("package", "model=thread")]
 
 
-def test_no_more_groups_are_watched_than_the_false_alarm_rate_allows() -> None:
-    watch = Watch()
-    for node in range(GROUPS_MAX + 5):
-        identity = Identity("memory_latency", Target((0,), node=node), {"pages": "base"})
-        watch.observe(identity, "latency_ns", _visit(0.0, 90.0))
-    assert len(watch._series) == GROUPS_MAX
+def test_no_more_groups_are_watched_than_the_false_alarm_rate_allows_and_no_probe_takes_all() -> None:
+    alone, watch = Watch(), Watch()
+    for node in range(40):
+        alone.observe(
+            Identity("memory_latency", Target((0,), node=node), {}), "latency_ns", _visit(0.0, 90.0)
+        )
+        for probe in ("memory_latency", "cacheline_cas", "cacheline_handover", "cacheline_bandwidth"):
+            identity = Identity(probe, Target((0,), node=node), {})
+            watch.observe(identity, "latency_ns", _visit(0.0, 90.0))
+    counts = Counter(standing.probe for standing in watch.standings())
+    assert sum(counts.values()) == GROUPS_MAX
+    assert min(counts.values()) > 0
+    assert len(alone.standings()) == GROUPS_OF_A_PROBE_MAX
+
+
+def _both(first: Watch, second: Watch, days: int, value: float, start_day: int) -> list[dict[str, object]]:
+    """The same visits for both, which have to say the same."""
+    events = _days(first, days, value, start_day, seed=start_day)
+    assert _days(second, days, value, start_day, seed=start_day) == events
+    return events
+
+
+@pytest.mark.parametrize("restart_day", [2, 9, 20, 30])
+def test_a_restart_changes_nothing(restart_day: int) -> None:
+    """Kept and read again at any time, also with a change under way, a watch goes on as if it had run on."""
+    whole = Watch()
+    _days(whole, restart_day, 26.0)
+    kept = msgspec.json.decode(msgspec.json.encode(whole.memory()), type=WatchMemory)
+    again = Watch(kept)
+    assert again.memory() == whole.memory()
+    assert again.standings() == whole.standings()
+    assert _both(whole, again, 8, 26.0, restart_day) == []
+    events = _both(whole, again, 3, 36.4, restart_day + 8)
+    assert len(events) == (1 if restart_day + 8 >= 10 else len(events))
+    assert again.standings() == whole.standings()
+    assert again.drifted(86_400.0 * (restart_day + 9)) == whole.drifted(86_400.0 * (restart_day + 9))
+
+
+def test_a_group_whose_visits_vary_too_much_is_noisy() -> None:
+    watch, chooser = Watch(), random.Random(5)
+    for hour in range(20 * 24):
+        watch.observe(
+            _identity(), "latency_ns", _visit(hour * _HOUR_S, 26.0 * chooser.lognormvariate(0, 0.08))
+        )
+    (standing,) = watch.standings()
+    assert standing.state in ("noisy", "learning")
