@@ -232,6 +232,11 @@ def test_channels_and_where_the_answer_flips() -> None:
     told = claim.numbers["flips"]["python3"]
     assert told["processes_keep_up_at_bytes"] == [64]
     assert told["threads_faster_from_bytes"] == 65536
+    assert told["says"] == [
+        "Processes keep up with threads at messages of 64 B.",
+        "64 B there and back: threads 40 ns by simple_queue, processes 41 ns by shared_memory.",
+        "64 KiB there and back: threads 50 ns by queue, processes 90 ns by shared_memory.",
+    ]
 
 
 def test_io_and_the_number_of_connections_from_which_coroutines_win() -> None:
@@ -247,16 +252,28 @@ def test_io_and_the_number_of_connections_from_which_coroutines_win() -> None:
     ]
     claim = judged("io_coroutines_beat_threads", *table)
     assert claim.verdict == "confirmed"
-    assert claim.numbers["flips"]["python3"]["echo coroutines_win_from_connections"] == 1000
+    told = claim.numbers["flips"]["python3"]
+    assert told["echo coroutines_win_from_connections"] == 1000
+    (says,) = told["says"]
+    assert says.startswith("Where it answers at once, asyncio answers more than threads from 1000 connections")
+    assert says.endswith("(1000 connections: 90/s against 50/s).")
 
 
 def test_task_length_from_which_workers_pay_has_none_as_the_longest() -> None:
+    curve = [{"task_ns": 1e6, "speedup_ratio": 1.5}, {"task_ns": 3e7, "speedup_ratio": 1.9}]
     table = [
-        series("python_scaling", "speedup_ratio", [1.5], facts={"pays_from_ns": pays}, model=model, work=work)
+        series("python_scaling", "speedup_ratio", [1.5], facts={"pays_from_ns": pays, "length_curve": curve},
+               model=model, work=work)
         for model, work, pays in (("thread", "native", 1e6), ("thread", "python", None))
-    ]
+    ]  # fmt: skip
     told = flips("thread_create_cheaper", [(one.identity, one.visits) for one in table])["python3"]
-    assert told == {"thread native pays_from_ns": 1e6, "thread python pays_from_ns": None}
+    assert told["thread native pays_from_ns"] == 1e6
+    assert told["thread native speedup_ratio by task_ns"] == {"1000000": 1.5, "30000000": 1.9}
+    assert told["thread python pays_from_ns"] is None
+    assert told["says"] == [
+        "Threads made for work in C pay from tasks of 1 ms on.",
+        "Threads made for work in Python pay at no length of a task up to 30 ms.",
+    ]
 
 
 def on(name: str, cpus: tuple[int, ...], probe: str, rate: float, model: str) -> claims.Series:

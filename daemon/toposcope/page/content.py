@@ -42,13 +42,14 @@ ClaimDocument = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class ClaimRow:
-    """One claim: what it says of this host, and its bar."""
+    """One claim: what it says of this host, where the answer flips (by interpreter), and its bar."""
 
     name: str
     verdict: str
     numbers: str
     sentence: str
     reason: str
+    flips: Sequence[tuple[str, Sequence[str]]]
     bar: Markup
 
 
@@ -104,6 +105,7 @@ def claim_rows(claims: Sequence[ClaimDocument]) -> list[ClaimRow]:
             numbers=_ratio(bar),
             sentence=claim["sentence"],
             reason=claim["reason"],
+            flips=[(name, told["says"]) for name, told in claim["numbers"].get("flips", {}).items()],
             bar=Markup(mini_bar(bar, axis, _BAR_PX)) if bar.value is not None else Markup(),  # noqa: S704
         )
         for claim, bar in zip(claims, bars, strict=True)
