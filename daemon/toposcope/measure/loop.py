@@ -11,8 +11,10 @@ from typing import Any, Final
 from toposcope.clock import Clock
 from toposcope.errors import StoreError, ToposcopeError
 from toposcope.measure.budget import Budget
+from toposcope.measure.limits import RateLimits
 from toposcope.measure.load import BUSY_RATIO, LoadMeter
 from toposcope.measure.plan import Task
+from toposcope.measure.revalidation import Next, Revalidation
 from toposcope.measure.schedule import Schedule
 from toposcope.measure.visit import Surveyed, Visitor
 from toposcope.results import Identity, Result, Visit
@@ -50,14 +52,20 @@ class MeasuringLoop:
         self._short = Budget(budget_ratio * (1 - _LONG_VISITS_SHARE), now_s, _FIRST_CREDIT_S)
         self._long = Budget(budget_ratio * _LONG_VISITS_SHARE, now_s)
         self._saturation = Budget(saturation_ratio, now_s, _SATURATION_CREDIT_S)
+        self._budget_ratio = budget_ratio
+        self._limits = RateLimits(_FIRST_CREDIT_S, _SATURATION_CREDIT_S)
         self.current: Task | None = None
         self.lock_waits = 0
+        self.turned_s = now_s
         self._view = view
         self._record = record
         self._clock = clock
         self._load = LoadMeter(clock, view.machine.online_cpus)
         self._visitor = Visitor(clock, steal_ms=self._load.steal_ms, on_wait=self._count_lock_wait)
         self._schedule = Schedule((), now_s)
+        self._revalidation = Revalidation()
+        self._full_looks = 0
+        self._set_limits()
         self._changed = asyncio.Event()
         self._own_cpu_s = time.process_time()
 
@@ -65,6 +73,8 @@ class MeasuringLoop:
         """Measure these from now on; what was visited before keeps its place in the order of things."""
         visited = frozenset(result.identity.id for result in self._view.results)
         self._schedule = Schedule(tasks, self._clock.monotonic_s(), visited)
+        self._revalidation = Revalidation()
+        self._set_limits()
         self._load.set_cpus(self._view.machine.online_cpus)
         self._changed.set()
 
@@ -74,10 +84,21 @@ class MeasuringLoop:
 
     def set_ratios(self, budget_ratio: float, saturation_ratio: float) -> None:
         """Spend that much from now on: CPU time, and time with a memory node or cache saturated."""
+        self._budget_ratio = budget_ratio
         self._short.ratio = budget_ratio * (1 - _LONG_VISITS_SHARE)
         self._long.ratio = budget_ratio * _LONG_VISITS_SHARE
         self._saturation.ratio = saturation_ratio
+        self._set_limits()
         self._changed.set()
+
+    def _set_limits(self) -> None:
+        machine = self._view.machine
+        self._limits.set(
+            budget_ratio=self._budget_ratio,
+            saturation_ratio=self._saturation.ratio,
+            cpu_count=len(machine.online_cpus),
+            node_count=len(machine.numa_nodes),
+        )
 
     @property
     def task_count(self) -> int:
@@ -87,6 +108,7 @@ class MeasuringLoop:
     async def run(self) -> None:
         """Measure until cancelled; a visit under way is then killed and reaped."""
         while True:
+            self.turned_s = self._clock.monotonic_s()
             await self._wait_until_due()
             schedule = self._schedule
             picked = schedule.next_task(self._clock.monotonic_s())
@@ -97,17 +119,17 @@ class MeasuringLoop:
             if (delay_s := self._unpaid_s(task, now_s)) > 0:
                 schedule.defer(now_s, delay_s)
                 continue
-            busy = self._is_busy(task)
+            busy = self._load.is_busy(task.identity.target.cpus)
             if busy and not overdue:
                 schedule.postpone(now_s)
                 continue
             try:
-                settled = await self._visit(task, busy)
+                settled, again_soon = await self._visit(task, busy)
             except ToposcopeError as error:
                 _log.error("%s: %s", task.identity.id, error.message)
                 await asyncio.sleep(_FAULT_PAUSE_S)
-                settled = False
-            schedule.done(self._clock.monotonic_s(), settled=settled)
+                settled = again_soon = False
+            schedule.done(self._clock.monotonic_s(), settled=settled, again_soon=again_soon)
 
     async def visit_now(self, tasks: Sequence[Task], visits: int) -> list[Result]:
         """Visit some tasks on request, in turns, whatever is due; the budget is charged all the same."""
@@ -140,16 +162,26 @@ class MeasuringLoop:
         self._short.charge(used_s - self._own_cpu_s, now_s)
         self._own_cpu_s = used_s
 
-    def _is_busy(self, task: Task) -> bool:
-        return any(self._load.busy_ratio(cpu) > BUSY_RATIO for cpu in task.identity.target.cpus)
-
     def _unpaid_s(self, task: Task, now_s: float) -> float:
         """Seconds until the budgets that only some tasks need allow this one."""
-        saturation_s = self._saturation.wait_s(now_s) if task.spec.saturates else 0.0
-        return max(saturation_s, self._long.wait_s(now_s) if _is_long(task) else 0.0)
+        waits = [self._limits.wait_s(task.identity.target.cpus, self._saturated_nodes(task), now_s)]
+        if task.spec.saturates:
+            waits.append(self._saturation.wait_s(now_s))
+        if _is_long(task):
+            waits.append(self._long.wait_s(now_s))
+        return max(waits)
 
-    async def _visit(self, task: Task, busy: bool) -> bool:
-        """Visit, commit, show; true where more visits in a row would tell nothing new."""
+    def _saturated_nodes(self, task: Task) -> tuple[int, ...]:
+        """The nodes whose memory a task's visit saturates, or whose caches it evicts."""
+        if not task.spec.saturates:
+            return ()
+        target = task.identity.target
+        homes = {self._view.machine.node_of(cpu) for cpu in target.cpus} | {target.node}
+        return tuple(node for node in homes if node is not None)
+
+    async def _visit(self, task: Task, busy: bool) -> tuple[bool, bool]:
+        """Visit, commit, show. Whether more visits in a row would tell nothing new, and whether this one has
+        to be confirmed soon."""
         self.current = task
         try:
             surveyed = await self._visitor.visit(task, busy=busy)
@@ -164,18 +196,32 @@ class MeasuringLoop:
             # Not shown either: what is served has to be there after a crash.
             _log.error("%s", error.message)
             await asyncio.sleep(_FAULT_PAUSE_S)
-            return False
+            return False, False
         before = self._view.result(task.identity.id)
         result = self._view.add(task.identity, measure, visit)
         self._view.count(task.spec.name, visit, cpu_s=surveyed.cpu_s, fault=surveyed.fault)
         _log_change(before, result)
-        return visit.verdict == "not_applicable"
+        return visit.verdict == "not_applicable", task.tier == 0 and self._revalidate(task, before, visit)
+
+    def _revalidate(self, task: Task, before: Result | None, visit: Visit) -> bool:
+        """Look at everything again where a representative moved; true where that has to be confirmed."""
+        now_s = self._clock.monotonic_s()
+        asked_for = self._revalidation.observe(before, visit, now_s)
+        if asked_for is Next.FULL_LOOK:
+            self._full_looks += 1
+            count = self._schedule.hasten(now_s, lambda each: not _is_long(each))
+            _log.warning("%s moved: looking at %d other targets again", task.identity.id, count)
+            self._changed.set()
+        return asked_for is Next.LOOK_AGAIN
 
     def _charge(self, task: Task, surveyed: Surveyed) -> None:
         now_s = self._clock.monotonic_s()
+        duration_s = surveyed.visit.duration_s
         (self._long if _is_long(task) else self._short).charge(surveyed.cpu_s, now_s)
+        nodes = self._saturated_nodes(task)
+        self._limits.charge(task.identity.target.cpus, surveyed.cpu_s, nodes, duration_s, now_s)
         if task.spec.saturates:
-            self._saturation.charge(surveyed.visit.duration_s, now_s)
+            self._saturation.charge(duration_s, now_s)
 
     def _count_lock_wait(self) -> None:
         self.lock_waits += 1
@@ -188,6 +234,9 @@ class MeasuringLoop:
             "measuring": self.current.identity.id if self.current else None,
             "tasks": self.task_count,
             "lock_waits": self.lock_waits,
+            "full_looks": self._full_looks,
+            "postponed": self._schedule.postponed_count,
+            "cpu_pressure_ratio": self._load.pressure_ratio,
             "busy_cpus": [
                 cpu for cpu in self._view.machine.online_cpus if self._load.busy_ratio(cpu) > BUSY_RATIO
             ],

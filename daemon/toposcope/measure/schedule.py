@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import heapq
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -86,13 +86,16 @@ class Schedule:
             return 0.0
         return max(0.0, self._waiting[0][0] - now_s) if self._waiting else None
 
-    def done(self, now_s: float, *, settled: bool = False) -> None:
-        """The task last given out was visited; `settled` where a burst of visits would tell no more."""
+    def done(self, now_s: float, *, settled: bool = False, again_soon: bool = False) -> None:
+        """The task last given out was visited; `settled` where a burst of visits would tell no more.
+
+        `again_soon` where the visit has to be confirmed.
+        """
         entry = self._current
         entry.visits = BURST_VISITS if settled else entry.visits + 1
         entry.postponed_since_s = None
         interval_s = entry.task.choice.interval_s
-        if entry.visits < BURST_VISITS:
+        if entry.visits < BURST_VISITS or again_soon:
             entry.due_s = now_s + min(BURST_INTERVAL_S, interval_s)
         else:
             entry.due_s = now_s + interval_s * (0.9 + 0.2 * _phase(entry.task))
@@ -110,6 +113,23 @@ class Schedule:
         """The task last given out was not visited since its budget is spent for the next `delay_s`."""
         self._current.due_s = now_s + delay_s
         self._push(self._current)
+
+    def hasten(self, now_s: float, wanted: Callable[[Task], bool]) -> int:
+        """Make the wanted tasks due now, each for one visit; returns how many were not yet due."""
+        hastened = 0
+        for _, _, entry in self._waiting:
+            if entry.due_s > now_s and wanted(entry.task):
+                entry.due_s = now_s
+                hastened += 1
+        self._waiting = [(entry.due_s, order, entry) for _, order, entry in self._waiting]
+        heapq.heapify(self._waiting)
+        return hastened
+
+    @property
+    def postponed_count(self) -> int:
+        """How many tasks wait for CPUs that are busy."""
+        entries = [*(entry for _, _, entry in self._waiting), *(ready.entry for ready in self._ready)]
+        return sum(entry.postponed_since_s is not None for entry in entries)
 
     def _push(self, entry: _Entry) -> None:
         self._orders += 1

@@ -24,7 +24,7 @@ from toposcope.measure.plan import Task, arguments
 from toposcope.results import Estimate, Verdict, Visit
 from toposcope_probes.contract import ProbeSpec, Program
 
-# Lines of a program with many targets are judged together, so often: the steal counter moves in ticks of 10 ms.
+# Lines of a program with many targets are judged together, so often; the steal counter has ticks of 10 ms.
 _LOOK_S: Final = 0.02
 _DETAIL_LENGTH_MAX: Final = 300
 
