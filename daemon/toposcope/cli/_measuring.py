@@ -16,7 +16,7 @@ from toposcope.clock import SystemClock
 from toposcope.errors import BusyError, StoreError, ToposcopeError, UsageError
 from toposcope.measure.load import LoadMeter
 from toposcope.measure.plan import ProbeChoice, Task
-from toposcope.measure.session import Session
+from toposcope.measure.session import Keep, Session
 from toposcope.measure.visit import Visitor
 from toposcope.report import Visited
 from toposcope.results import Result, Visit
@@ -89,10 +89,14 @@ def measure_now(
     *,
     visits: int,
     budget_s: float | None,
+    keep: Keep = lambda _: None,
 ) -> tuple[list[Result], bool]:
-    """Visit each task `visits` times, in turns; results so far, and whether Ctrl-C cut it short."""
+    """Visit each task `visits` times, in turns; results so far, and whether Ctrl-C cut it short.
+
+    `keep` is handed what was visited, a process's visits at a time.
+    """
     session, interrupted = _run_session(
-        machine, lambda _: [tasks] * visits, settings, budget_s, planned=visits * len(tasks)
+        machine, lambda _: [tasks] * visits, settings, budget_s, planned=visits * len(tasks), keep=keep
     )
     return session.results(), interrupted
 
@@ -119,6 +123,7 @@ def _run_session(
     settings: config.Config,
     budget_s: float | None,
     planned: int | None,
+    keep: Keep = lambda _: None,
 ) -> tuple[Session, bool]:
     """Measure with progress on stderr; visits go to the user's own store as well, unless a daemon has it.
 
@@ -127,11 +132,11 @@ def _run_session(
     clock = SystemClock()
     console = Console(stderr=True)
     with _own_store(settings, console) as store, _progress(console, planned) as advance:
+        record = _Recorder(store, fingerprint(machine), console)
 
-        def keep(task: Task, visit: Visit) -> None:
-            advance(task.identity.id)
-            if store is not None:
-                store.record(fingerprint(machine), task.identity, task.spec.measures[0].name, visit)
+        def keep_all(visited: Sequence[tuple[Task, Visit]]) -> None:
+            record(visited)
+            keep(visited)
 
         meter = LoadMeter(clock, machine.online_cpus)
         visitor = Visitor(
@@ -139,12 +144,31 @@ def _run_session(
             steal_ms=meter.steal_ms,
             on_wait=lambda: console.print("another process is measuring: waiting for it"),
         )
-        session = Session(visitor, clock, keep)
+        session = Session(visitor, clock, lambda task, _: advance(task.identity.id), keep_all)
         try:
             asyncio.run(session.measure(rounds(session), budget_s=budget_s))
         except KeyboardInterrupt:
             return session, True
     return session, False
+
+
+class _Recorder:
+    """Writes visits to the store for as long as it takes them; a full disk doesn't end the measuring."""
+
+    def __init__(self, store: Store | None, machine_fingerprint: str, console: Console) -> None:
+        self._store = store
+        self._fingerprint = machine_fingerprint
+        self._console = console
+
+    def __call__(self, visited: Sequence[tuple[Task, Visit]]) -> None:
+        if self._store is None:
+            return
+        rows = [(task.identity, task.spec.measures[0].name, visit) for task, visit in visited]
+        try:
+            self._store.record_all(self._fingerprint, rows)
+        except StoreError as error:
+            self._console.print(f"results are not stored any more: {error.message}", style="yellow")
+            self._store = None
 
 
 @contextlib.contextmanager

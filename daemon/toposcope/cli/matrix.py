@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import click
+from rich.console import Console
 
 import toposcope_probes
 from toposcope import matrix as matrices
 from toposcope import replay, results
-from toposcope.cli import _measuring, _source
+from toposcope.cli import _measuring, _partial, _source
 from toposcope.cli._output import format_option, print_json
+from toposcope.config import store_directory
 from toposcope.errors import StoreError, UsageError
 from toposcope.evidence import has_cells
 from toposcope.matrix import Matrix
-from toposcope.measure.plan import MATRIX_PROBE, all_pairs
+from toposcope.measure.plan import MATRIX_PROBE, matrix_tasks
 from toposcope.measure.validity import WINDOW_VISITS_MAX
 from toposcope.store import Store
 from toposcope.topology.document import from_document
@@ -34,6 +37,7 @@ from toposcope_probes.contract import ProbeSpec, TargetKind
 @_source.replay_options
 @click.option("--measure", "measure_now", is_flag=True, help="Measure every pair now, whatever is known.")
 @click.option("--cpus", metavar="LIST", help="Only these CPUs.")
+@click.option("--afresh", is_flag=True, help="Measure also what a run that broke off has measured.")
 def command(
     *,
     probe: str,
@@ -45,28 +49,38 @@ def command(
     matrix_file: Path | None,
     measure_now: bool,
     cpus: str | None,
+    afresh: bool,
 ) -> None:
-    """Show what PROBE found between each pair of CPUs, in ns one way (cacheline_cas unless named)."""
+    """Show what PROBE found between each pair of CPUs, in ns one way (cacheline_cas unless named).
+
+    Where pairs are measured, Ctrl-C shows those that there are (exit status 130), and calling it again within
+    a day goes on with the others.
+    """
     spec = _pair_probe(probe)
     if sysroot or topology_file or matrix_file:
         answer = _Answer.replayed(*replay.load(sysroot, topology_file, matrix_file), str(matrix_file))
-    elif measure_now:
-        answer = _measured(spec, config_file, cpus)
+    elif measure_now or afresh:
+        answer = _measured(spec, config_file, cpus, afresh=afresh)
     else:
-        answer = _known(spec, url, config_file) or _measured(spec, config_file, cpus)
+        answer = _known(spec, url, config_file, cpus) or _measured(spec, config_file, cpus, afresh=False)
     if cpus is not None:
         answer = answer.only(cpus)
     answer.show(spec, output_format)
+    if answer.interrupted:
+        sys.exit(130)
 
 
 class _Answer:
     """A matrix, the machine it belongs to, and where it came from."""
 
-    def __init__(self, matrix: Matrix, machine: Machine | None, source: str, mode: str) -> None:
+    def __init__(
+        self, matrix: Matrix, machine: Machine | None, source: str, mode: str, *, interrupted: bool = False
+    ) -> None:
         self.matrix = matrix
         self.machine = machine
         self.source = source
         self.mode = mode
+        self.interrupted = interrupted
 
     @classmethod
     def replayed(cls, machine: Machine, matrix: Matrix | None, source: str) -> _Answer:
@@ -83,7 +97,7 @@ class _Answer:
         kept = [index for index, cpu in enumerate(self.matrix.cpus) if cpu in wanted]
         cells = tuple(tuple(self.matrix.cells[row][column] for column in kept) for row in kept)
         ids = tuple(self.matrix.cpus[index] for index in kept)
-        return _Answer(Matrix(ids, cells), self.machine, self.source, self.mode)
+        return _Answer(Matrix(ids, cells), self.machine, self.source, self.mode, interrupted=self.interrupted)
 
     def show(self, spec: ProbeSpec, output_format: str) -> None:
         """Print it."""
@@ -122,8 +136,8 @@ def _pair_probe(name: str) -> ProbeSpec:
     return spec
 
 
-def _known(spec: ProbeSpec, url: str | None, config_file: Path | None) -> _Answer | None:
-    """What a daemon or the own store knows; None where there is no cell at all."""
+def _known(spec: ProbeSpec, url: str | None, config_file: Path | None, cpus: str | None) -> _Answer | None:
+    """What a daemon or the own store knows; None where that is nothing, or a run broke off and can go on."""
     daemon = _source.find_daemon(url)
     if daemon is not None:
         text = daemon.get_bytes(f"/api/v1/matrix/{spec.name}", format="csv").decode()
@@ -136,6 +150,8 @@ def _known(spec: ProbeSpec, url: str | None, config_file: Path | None) -> _Answe
     directory = _source.own_store(_source.settings_from(config_file))
     machine = _measuring.this_machine()
     view = View(machine, fingerprint(machine))
+    if _partial.is_unfinished(directory, view.fingerprint, spec.name, _measuring.choose_cpus(machine, cpus)):
+        return None
     try:
         with Store(directory, writer=False) as store:
             for identity, measure, visits in store.results(view.fingerprint, WINDOW_VISITS_MAX):
@@ -148,22 +164,33 @@ def _known(spec: ProbeSpec, url: str | None, config_file: Path | None) -> _Answe
     return _Answer(matrix, machine, str(directory), "live")
 
 
-def _measured(spec: ProbeSpec, config_file: Path | None, cpus: str | None) -> _Answer:
+def _measured(spec: ProbeSpec, config_file: Path | None, cpus: str | None, *, afresh: bool) -> _Answer:
     settings = _source.settings_from(config_file)
     machine = _measuring.this_machine()
-    chosen = _measuring.choose_cpus(machine, cpus)
-    tasks = [
-        task
-        for task in all_pairs(machine, _measuring.choice(spec), chosen)
-        if task.identity.variant.get("model", "thread") == "thread"
-    ]
-    _measuring.require_tasks(tasks, [spec.name], chosen)
-    found, interrupted = _measuring.measure_now(machine, tasks, settings, visits=1, budget_s=None)
     view = View(machine, fingerprint(machine))
-    for result in found:
-        view.take(result)
-    if interrupted:
-        click.echo(f"interrupted: {len(found)} of {len(tasks)} pairs were measured", err=True)
-        if not found:
-            sys.exit(130)
-    return _Answer(view.matrix(spec.name), machine, "measurement", "live")
+    chosen = _measuring.choose_cpus(machine, cpus)
+    tasks = matrix_tasks(machine, _measuring.choice(spec), chosen)
+    _measuring.require_tasks(tasks, [spec.name], chosen)
+    directory, console = store_directory(settings), Console(stderr=True)
+    with _partial.open_partial(
+        directory, view.fingerprint, spec.name, chosen, console, afresh=afresh
+    ) as partial:
+        pending = [task for task in tasks if task.identity.id not in partial.visits]
+        if partial.visits:
+            began = time.strftime("%H:%M", time.localtime(partial.started_s))
+            said = f"going on with what was begun at {began}: {len(pending)} of {len(tasks)} pairs are left"
+            click.echo(said, err=True)
+        found, interrupted = _measuring.measure_now(
+            machine, pending, settings, visits=1, budget_s=None, keep=partial.keep
+        )
+        for task in tasks:
+            if (visit := partial.visits.get(task.identity.id)) is not None:
+                view.add(task.identity, spec.measures[0].name, visit)
+        for result in found:
+            view.take(result)
+        if interrupted:
+            known = len(tasks) - len(pending) + len(found)
+            click.echo(f"interrupted: {known} of {len(tasks)} pairs were measured", err=True)
+        else:
+            partial.finish()
+    return _Answer(view.matrix(spec.name), machine, "measurement", "live", interrupted=interrupted)

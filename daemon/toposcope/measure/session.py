@@ -13,19 +13,28 @@ from toposcope.measure.visit import Surveyed, Visitor
 from toposcope.results import Identity, Result, Visit
 from toposcope_probes.contract import Program, TargetKind
 
-# Pairs that one process measures: a start costs a third of a pair, a crash costs at most this many.
+# Pairs that one process measures: a start costs as much as a pair, and what was measured is kept after each.
 _PAIRS_TOGETHER_MAX: Final = 64
 
 OnVisit = Callable[[Task, Visit], None]
+Keep = Callable[[Sequence[tuple[Task, Visit]]], None]
 
 
 class Session:
-    """Visits tasks once or several times; what it has so far can be read at any time."""
+    """Visits tasks once or several times; what it has so far can be read at any time.
 
-    def __init__(self, visitor: Visitor, clock: Clock, on_visit: OnVisit) -> None:
+    `on_visit` hears of each visit at once and must not fail; `keep` is handed the visits of each process when
+    it has ended, also where that is because somebody lost patience.
+    """
+
+    def __init__(
+        self, visitor: Visitor, clock: Clock, on_visit: OnVisit, keep: Keep = lambda _: None
+    ) -> None:
         self._visitor = visitor
         self._clock = clock
         self._on_visit = on_visit
+        self._keep_all = keep
+        self._unkept: list[tuple[Task, Visit]] = []
         self._tasks: dict[str, Task] = {}
         self._visits: dict[str, list[Visit]] = {}
 
@@ -44,7 +53,11 @@ class Session:
     async def _visit_all(self, tasks: Sequence[Task]) -> None:
         """In one process, or in as many more as broke off: each of them did one target at least."""
         while tasks:
-            done = await self._visitor.visit_together(tasks, on_surveyed=self._keep_each(tasks))
+            try:
+                done = await self._visitor.visit_together(tasks, on_surveyed=self._keep_each(tasks))
+            finally:
+                unkept, self._unkept = self._unkept, []
+                self._keep_all(unkept)
             tasks = tasks[len(done) :]
 
     def _keep_each(self, tasks: Sequence[Task]) -> Callable[[Surveyed], None]:
@@ -58,6 +71,7 @@ class Session:
     def _keep(self, task: Task, surveyed: Surveyed) -> None:
         self._tasks[task.identity.id] = task
         self._visits.setdefault(task.identity.id, []).append(surveyed.visit)
+        self._unkept.append((task, surveyed.visit))
         self._on_visit(task, surveyed.visit)
 
     def visited(self) -> list[tuple[Identity, Sequence[Visit]]]:

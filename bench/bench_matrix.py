@@ -1,0 +1,93 @@
+"""What a pair costs from end to end: the machinery of `toposcope matrix`, store and unfinished file included.
+
+    python bench/bench_matrix.py [--pairs 1000] [--repeats 5]
+
+Every pair is CPUs 0 and 1 under another name, since the price is asked for and not the latency. Timed is
+everything from the first process to the last commit: starts of processes (64 pairs each), the measuring,
+reading and judging of lines, one transaction and one append a process, and the results at the end. On two
+CPUs our own work runs beside what is measured; on larger machines it has a CPU to itself.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import tempfile
+import time
+
+from rich.console import Console
+
+import toposcope_probes
+from machines import MACHINES
+from toposcope import config
+from toposcope.cli import _measuring, _partial
+from toposcope.measure.plan import ProbeChoice, Task, matrix_tasks
+from toposcope.results import Identity, Target
+from toposcope.topology.fingerprint import fingerprint
+
+# What issue 4 allows the whole matrix, in seconds.
+LIMITS_S = {"128 CPUs": 20.0, "384 CPUs": 180.0}
+
+
+def renamed_pairs(probe: str, count: int) -> list[Task]:
+    """As many tasks as wanted, all about CPUs 0 and 1."""
+    spec = toposcope_probes.find(probe)
+    assert spec is not None
+    choice = ProbeChoice(spec, spec.interval_s, spec.max_age_s)
+    return [
+        Task(choice, Identity(probe, Target((0, 1), core_set=f"pair{number}"), {"model": "thread"}), 2)
+        for number in range(count)
+    ]
+
+
+def cost_ms(tasks: list[Task]) -> tuple[float, float, float]:
+    """Wall and own CPU milliseconds a pair, and the share of visits that were `ok`."""
+    machine = _measuring.this_machine()
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as folder:
+        os.environ["XDG_STATE_HOME"] = folder
+        settings = config.Config()
+        directory = config.store_directory(settings)
+        begin_s, own_s = time.perf_counter(), time.process_time()
+        with _partial.open_partial(
+            directory, fingerprint(machine), tasks[0].spec.name, (0, 1), Console(stderr=True), afresh=False
+        ) as partial:
+            found, _ = _measuring.measure_now(
+                machine, tasks, settings, visits=1, budget_s=None, keep=partial.keep
+            )
+            partial.finish()
+        wall_s, own_s = time.perf_counter() - begin_s, time.process_time() - own_s
+    assert len(found) == len(tasks)
+    sound = sum(result.verdict == "ok" for result in found) / len(found)
+    return 1e3 * wall_s / len(tasks), 1e3 * own_s / len(tasks), sound
+
+
+def main() -> None:
+    """Print the cost of each repeat, and what whole matrices take at the median one."""
+    parser = argparse.ArgumentParser(description="the price of a pair of `toposcope matrix`, end to end")
+    parser.add_argument("--pairs", type=int, default=1000)
+    parser.add_argument("--repeats", type=int, default=5)
+    options = parser.parse_args()
+    for probe in ("cacheline_cas", "cacheline_handover"):
+        tasks = renamed_pairs(probe, options.pairs)
+        walls = []
+        for _ in range(options.repeats):
+            wall_ms, own_ms, sound = cost_ms(tasks)
+            walls.append(wall_ms)
+            print(
+                f"{probe}: {wall_ms:.2f} ms a pair, {own_ms:.2f} ms of it our own CPU; {sound:.1%} ok",
+                flush=True,
+            )
+        price_ms = statistics.median(walls)
+        choice = tasks[0].choice
+        for label, limit_s in LIMITS_S.items():
+            machine = MACHINES[label]
+            pairs = len(matrix_tasks(machine, choice, machine.online_cpus))
+            print(
+                f"{probe}: {label}, {pairs} pairs: {pairs * price_ms / 1e3:.1f} s of {limit_s:.0f} s",
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    main()
