@@ -89,6 +89,22 @@ class Measure:
 
 
 @dataclass(frozen=True, slots=True)
+class WorkingSet:
+    """How much memory lies beyond the caches of a target, which only who knows the topology can say.
+
+    The program is told by `key=<MiB>`: `times` the outermost caches of the target's CPUs together, but from
+    `least_mib` (and `least_mib_a_cpu`) to `most_mib`, in powers of two where it works in octaves.
+    """
+
+    key: str
+    times: float
+    least_mib: int = 0
+    least_mib_a_cpu: int = 0
+    most_mib: int | None = None
+    power_of_two: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class ProbeSpec:
     """A probe, as the planner, the CLI, the metrics and the documents know it.
 
@@ -100,8 +116,8 @@ class ProbeSpec:
     their CPU time (memory bandwidth, shared caches): these have a second budget. `feels_load` marks probes
     whose members sleep, wait or are preempted as part of what is measured: other work on their CPUs drops no
     batch, it changes the outcome. `symmetric` pairs are measured in one direction only, as the other one is
-    the same by the kernel's own making. Probes that are `on_request_only` are never scheduled by the daemon
-    itself.
+    the same by the kernel's own making. `working_set` says how much memory the program is told to use. Probes
+    that are `on_request_only` are never scheduled by the daemon itself.
     """
 
     name: str
@@ -120,6 +136,7 @@ class ProbeSpec:
     max_age_s: float = 86_400.0
     saturates: bool = False
     feels_load: bool = False
+    working_set: WorkingSet | None = None
     on_request_only: bool = False
     enabled: bool = True
 

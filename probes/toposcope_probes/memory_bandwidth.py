@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from toposcope_probes.contract import Better, Estimator, Measure, ProbeSpec, TargetKind
+from toposcope_probes.contract import Better, Estimator, Measure, ProbeSpec, TargetKind, WorkingSet
 
 SPEC: Final = ProbeSpec(
     name="memory_bandwidth",
@@ -31,6 +31,7 @@ SPEC: Final = ProbeSpec(
         ),
     ),
     variants={"operation": ("read", "write", "copy", "triad")},
+    working_set=WorkingSet("memory_mib", times=4, least_mib_a_cpu=32),
     two_ended=True,
     interval_s=86_400.0,
     visit_ms=120.0,

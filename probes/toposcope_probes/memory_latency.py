@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from toposcope_probes.contract import Estimator, Measure, ProbeSpec, TargetKind
+from toposcope_probes.contract import Estimator, Measure, ProbeSpec, TargetKind, WorkingSet
 
 SPEC: Final = ProbeSpec(
     name="memory_latency",
@@ -33,9 +33,11 @@ SPEC: Final = ProbeSpec(
         Measure("l3_latency_ns", "Time of a load from a set of twice level 2", estimator=Estimator.MEDIAN),
     ),
     variants={"pages": ("base", "huge")},
-    arguments={"largest_mib": "64"},
+    # The curve goes up to a quarter of the largest set, and is to hold the whole of level 3.
+    working_set=WorkingSet("largest_mib", times=4, least_mib=64, most_mib=256, power_of_two=True),
+    arguments={"max_ms": "3000"},
     interval_s=7200.0,
-    visit_ms=150.0,
+    visit_ms=300.0,
     deadline_ms=5000.0,
     saturates=True,
 )

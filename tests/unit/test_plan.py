@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+import toposcope_probes
 from toposcope.measure.core_sets import compact_order, core_sets, spread_order
 from toposcope.measure.plan import (
     MATRIX_PROBE,
@@ -14,9 +15,11 @@ from toposcope.measure.plan import (
     Task,
     all_pairs,
     arguments,
+    memory_arguments,
     more_often,
     plan,
 )  # fmt: skip
+from toposcope.results import Target
 from toposcope.topology.model import Cache, Distances, Machine, Node
 from toposcope_probes.contract import Measure, ProbeSpec, TargetKind
 
@@ -41,8 +44,9 @@ def two_packages(*, cores: int = 4, smt: int = 2) -> Machine:
     )
 
 
-def _choice(kind: TargetKind, **variants: tuple[str, ...]) -> ProbeChoice:
-    spec = ProbeSpec("p", "Help.", "operation", kind, (Measure("latency_ns", "help"),), variants=variants)
+def _choice(kind: TargetKind, *, symmetric: bool = True, **variants: tuple[str, ...]) -> ProbeChoice:
+    measures = (Measure("latency_ns", "help"),)
+    spec = ProbeSpec("p", "Help.", "operation", kind, measures, variants=variants, symmetric=symmetric)
     return ProbeChoice(spec, 300.0, 3600.0)
 
 
@@ -59,6 +63,37 @@ def test_pairs_have_one_representative_a_relation_and_then_random_ones() -> None
         more = [task for task in tasks if task.tier == 1 and task.identity.relation == relation]
         assert len(more) == RANDOM_PAIRS_PER_RELATION
     assert len({task.identity.id for task in tasks}) == len(tasks)
+
+
+def test_where_the_roles_differ_representatives_are_looked_at_in_both_directions() -> None:
+    machine, choice = two_packages(), _choice(TargetKind.PAIR, symmetric=False)
+    tasks = _plan(machine, choice)
+    first = {task.identity.target.cpus for task in tasks if task.tier == 0}
+    assert {pair[::-1] for pair in first} == first
+    assert len(first) == 2 * len(["smt", "package", "cross_package"])
+    random_pairs = [task.identity.target.cpus for task in tasks if task.tier == 1]
+    assert len({frozenset(pair) for pair in random_pairs}) == 3 * RANDOM_PAIRS_PER_RELATION
+    assert any(one < other for one, other in random_pairs)
+    assert any(one > other for one, other in random_pairs)
+    matrix = [task.identity.target.cpus for task in all_pairs(machine, choice, machine.online_cpus)]
+    assert len(set(matrix)) == len(matrix) == 16 * 15
+
+
+def test_every_probe_says_rightly_whether_its_pairs_have_a_direction() -> None:
+    directed = {
+        spec.name
+        for spec in toposcope_probes.load_all()
+        if spec.target is TargetKind.PAIR and not spec.symmetric
+    }
+    assert directed == {"cacheline_bandwidth", "wakeup"}
+
+
+def test_random_pairs_come_round_more_seldom_unless_a_person_set_the_interval() -> None:
+    machine, choice = two_packages(), _choice(TargetKind.PAIR)
+    by_tier = {task.tier: task.choice.interval_s for task in _plan(machine, choice)}
+    assert by_tier == {0: 300.0, 1: 1800.0}
+    configured = replace(choice, configured=True)
+    assert {task.choice.interval_s for task in _plan(machine, configured)} == {300.0}
 
 
 def test_cross_package_results_carry_the_node_distance() -> None:
@@ -88,7 +123,7 @@ def test_the_whole_matrix_has_every_pair_once() -> None:
 
 def test_the_matrix_probe_is_planned_for_every_pair_of_a_machine_that_is_not_too_large() -> None:
     spec = ProbeSpec(MATRIX_PROBE, "Help.", "operation", TargetKind.PAIR, (Measure("latency_ns", "help"),),
-                     variants={"model": ("thread", "process")})  # fmt: skip
+                     symmetric=True, variants={"model": ("thread", "process")})  # fmt: skip
     tasks = _plan(two_packages(), ProbeChoice(spec, 600.0, 3600.0))
     threads = [task for task in tasks if task.identity.variant["model"] == "thread"]
     assert len({frozenset(task.identity.target.cpus) for task in threads}) == 16 * 15 // 2
@@ -164,3 +199,35 @@ def test_arguments_name_the_target_and_the_variant() -> None:
     tasks = all_pairs(machine, _choice(TargetKind.PAIR, model=("thread",)), (0, 1, 2))
     assert arguments(tasks[:1]) == ["cpus=0,1", "model=thread"]
     assert arguments(tasks) == ["pairs=0:1,0:2,1:2", "model=thread"]
+
+
+@pytest.mark.parametrize(
+    ("l3_mib", "latency_mib", "bandwidth_mib"),
+    [(16, 64, 128), (32, 128, 256), (60, 256, 480), (504, 256, 4032)],
+)
+def test_working_sets_follow_the_caches_of_their_target(
+    l3_mib: int, latency_mib: int, bandwidth_mib: int
+) -> None:
+    machine = two_packages()
+    caches = tuple(replace(cache, size_bytes=l3_mib << 20) for cache in machine.caches or ())
+    machine = replace(machine, caches=(*caches, Cache(2, "Unified", 1 << 20, (0,))))
+    latency, bandwidth = (toposcope_probes.find(name) for name in ("memory_latency", "memory_bandwidth"))
+    assert latency is not None
+    assert bandwidth is not None
+    assert memory_arguments(machine, latency, Target((0,), node=1)) == {"largest_mib": str(latency_mib)}
+    one, both = Target((0, 1), node=0), Target((0, 4), node=0)
+    assert memory_arguments(machine, bandwidth, one) == {"memory_mib": str(bandwidth_mib // 2)}
+    assert memory_arguments(machine, bandwidth, both) == {"memory_mib": str(bandwidth_mib)}
+    for task in plan(machine, [ProbeChoice(bandwidth, 1.0, 1.0)], cpus=machine.online_cpus):
+        told = int(dict(word.split("=") for word in arguments([task]) if "=" in word)["memory_mib"])
+        assert told >= 4 * l3_mib, "more than twice the level 3 that its CPUs have"
+        assert told >= 32 * len(task.identity.target.cpus)
+
+
+def test_unknown_caches_leave_the_working_set_at_its_least() -> None:
+    machine = replace(two_packages(), caches=())
+    latency, cas = toposcope_probes.find("memory_latency"), toposcope_probes.find("cacheline_cas")
+    assert latency is not None
+    assert cas is not None
+    assert memory_arguments(machine, latency, Target((0,), node=1)) == {"largest_mib": "64"}
+    assert memory_arguments(machine, cas, Target((0, 1))) == {}

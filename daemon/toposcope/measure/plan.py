@@ -4,14 +4,19 @@ Tier 0 holds one representative target of every relation, node pair and core set
 comes soon; tier 1 adds pairs drawn at random from each relation, which shows whether the representative
 is one; tier 2 is the rest of the CPU × CPU matrix once a day, for the probe that the matrix is made of and
 up to 64 CPUs. On larger machines the daemon knows a sample; `toposcope matrix --measure` measures all pairs.
+
+Only tier 0 comes round once an interval: that is the cheap look which tells whether everything is as it was.
+The random pairs come round more seldom, and all at once where a representative moved (`revalidation`).
+Where a pair's roles differ (writer and reader, waker and sleeper), its two directions are two targets.
 """
 
 from __future__ import annotations
 
 import itertools
+import math
 import random
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from toposcope.measure.core_sets import compact_order, core_sets
@@ -25,6 +30,8 @@ MATRIX_PROBE: Final = "cacheline_cas"
 # Up to so many CPUs the daemon measures every pair (2,016): each costs memory and time at every rendering.
 _MATRIX_CPUS_MAX: Final = 64
 _MATRIX_INTERVAL_S: Final = 86_400.0
+# Random pairs come round once in so many intervals of their probe.
+_TIER_1_INTERVALS: Final = 6
 # Beyond this many CPUs representatives and random pairs are drawn from a sample of the pairs.
 _ALL_PAIRS_CPUS_MAX: Final = 128
 _CORE_SET_CPUS_MAX: Final = 64
@@ -49,11 +56,12 @@ class ProbeChoice:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One target in one variant, to be visited again and again."""
+    """One target in one variant, to be visited again and again; `arguments` beyond those of the spec."""
 
     choice: ProbeChoice
     identity: Identity
     tier: int
+    arguments: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def spec(self) -> ProbeSpec:
@@ -73,9 +81,11 @@ def plan(
     usable = tuple(sorted(set(cpus) & set(machine.online_cpus)))
     tasks: list[Task] = []
     for choice in choices:
-        for tier, target in targets(machine, choice.spec.target, usable, interpreters, seed):
+        seldom = _less_often(choice, _TIER_1_INTERVALS * choice.interval_s)
+        for tier, target in targets(machine, choice.spec, usable, interpreters, seed):
+            told = memory_arguments(machine, choice.spec, target)
             tasks += [
-                Task(choice, identify(machine, choice.spec, target, variant), tier)
+                Task(seldom if tier else choice, identify(machine, choice.spec, target, variant), tier, told)
                 for variant in variants(machine, choice.spec)
             ]
     planned = {task.identity.id for task in tasks}
@@ -83,15 +93,24 @@ def plan(
     return tuple(sorted(tasks, key=lambda task: task.tier))
 
 
-def _rest_of_matrix(machine: Machine, choices: Sequence[ProbeChoice], cpus: Sequence[int]) -> Iterator[Task]:
-    """Every pair in the matrix's variant (threads, home first), once a day or as a person set it."""
+def _rest_of_matrix(
+    machine: Machine, choices: Sequence[ProbeChoice], cpus: Sequence[int]
+) -> tuple[Task, ...]:
+    """Every pair in the matrix's variant, once a day or as a person set it."""
     for choice in choices:
-        if choice.spec.name != MATRIX_PROBE or len(cpus) > _MATRIX_CPUS_MAX:
-            continue
-        daily = choice if choice.configured else replace(choice, interval_s=_MATRIX_INTERVAL_S)
-        variant = next(variants(machine, choice.spec))
-        for pair in itertools.combinations(cpus, 2):
-            yield Task(daily, identify(machine, choice.spec, Target(pair), variant), 2)
+        if choice.spec.name == MATRIX_PROBE and len(cpus) <= _MATRIX_CPUS_MAX:
+            return matrix_tasks(machine, _less_often(choice, _MATRIX_INTERVAL_S), cpus)
+    return ()
+
+
+def matrix_tasks(machine: Machine, choice: ProbeChoice, cpus: Iterable[int]) -> tuple[Task, ...]:
+    """What the matrix of a pair probe shows: every pair in the first variant (threads, home first)."""
+    variant = next(variants(machine, choice.spec))
+    return tuple(task for task in all_pairs(machine, choice, cpus) if task.identity.variant == variant)
+
+
+def _less_often(choice: ProbeChoice, interval_s: float) -> ProbeChoice:
+    return choice if choice.configured else replace(choice, interval_s=interval_s)
 
 
 def more_often(tasks: Sequence[Task], budget_ratio: float) -> tuple[Task, ...]:
@@ -122,12 +141,15 @@ def _with_interval(task: Task, factor: float) -> Task:
 
 
 def all_pairs(machine: Machine, choice: ProbeChoice, cpus: Iterable[int]) -> tuple[Task, ...]:
-    """The whole matrix of a pair probe over `cpus`: every pair once, variant by variant."""
+    """The whole matrix of a pair probe over `cpus`, variant by variant: every pair once, and once more the
+    other way round where that is another target."""
     ids = sorted(set(cpus))
+    pairs = itertools.combinations(ids, 2) if choice.spec.symmetric else itertools.permutations(ids, 2)
+    targets_ = [Target(pair) for pair in pairs]
     return tuple(
-        Task(choice, identify(machine, choice.spec, Target(pair), variant), 2)
+        Task(choice, identify(machine, choice.spec, target, variant), 2)
         for variant in variants(machine, choice.spec)
-        for pair in itertools.combinations(ids, 2)
+        for target in targets_
     )
 
 
@@ -144,6 +166,34 @@ def identify(machine: Machine, spec: ProbeSpec, target: Target, variant: Mapping
     return Identity(spec.name, target, dict(variant), relation, distance)
 
 
+def memory_arguments(machine: Machine, spec: ProbeSpec, target: Target) -> dict[str, str]:
+    """How much memory a program is told to use for a target; nothing where it decides by itself.
+
+    Where the outermost caches are not known, the spec's least counts.
+    """
+    wanted = spec.working_set
+    if wanted is None:
+        return {}
+    cache_mib = _outermost_cache_bytes(machine, target.cpus) / (1 << 20)
+    mib = max(
+        wanted.least_mib, wanted.least_mib_a_cpu * len(target.cpus), math.ceil(wanted.times * cache_mib)
+    )
+    if wanted.power_of_two:
+        mib = 1 << (mib - 1).bit_length()
+    if wanted.most_mib is not None:
+        mib = min(mib, wanted.most_mib)
+    return {wanted.key: str(mib)} if mib else {}
+
+
+def _outermost_cache_bytes(machine: Machine, cpus: Sequence[int]) -> int:
+    """The caches of the highest level that serve these CPUs, each counted once."""
+    serving = [
+        cache for cache in machine.caches or () if set(cache.cpus).intersection(cpus) and cache.size_bytes
+    ]
+    level = max((cache.level for cache in serving), default=0)
+    return sum(cache.size_bytes or 0 for cache in serving if cache.level == level)
+
+
 def variants(machine: Machine, spec: ProbeSpec) -> Iterator[dict[str, str]]:
     """All combinations of a probe's variants; `home` means nothing where memory has just one node."""
     keys = [key for key in spec.variants if key != "home" or _memory_node_count(machine) > 1]
@@ -156,11 +206,12 @@ def _memory_node_count(machine: Machine) -> int:
 
 
 def targets(
-    machine: Machine, kind: TargetKind, cpus: Sequence[int], interpreters: Sequence[str], seed: int
+    machine: Machine, spec: ProbeSpec, cpus: Sequence[int], interpreters: Sequence[str], seed: int
 ) -> Iterator[tuple[int, Target]]:
-    """(tier, target) for every target of a kind; none where the machine has no such thing."""
+    """(tier, target) for every target of a probe; none where the machine has no such thing."""
+    kind = spec.target
     if kind is TargetKind.PAIR:
-        yield from _pairs(machine, cpus, seed)
+        yield from _pairs(machine, cpus, seed, symmetric=spec.symmetric)
     elif kind is TargetKind.CPU:
         yield from ((0, Target((cpu,))) for cpu in _representative_cpus(machine, cpus))
     elif kind is TargetKind.CORE:
@@ -181,7 +232,10 @@ def targets(
         yield from ((0, Target(members, interpreter=name)) for name in interpreters)
 
 
-def _pairs(machine: Machine, cpus: Sequence[int], seed: int) -> Iterator[tuple[int, Target]]:
+def _pairs(
+    machine: Machine, cpus: Sequence[int], seed: int, *, symmetric: bool
+) -> Iterator[tuple[int, Target]]:
+    """A representative of each relation, in both directions, and random pairs, in a random one."""
     chooser = random.Random(seed)
     by_relation: dict[str, list[tuple[int, int]]] = {}
     for pair in _candidate_pairs(cpus, chooser):
@@ -189,8 +243,10 @@ def _pairs(machine: Machine, cpus: Sequence[int], seed: int) -> Iterator[tuple[i
     for relation in sorted(by_relation, key=RELATIONS.index):
         first, *rest = by_relation[relation]
         yield 0, Target(first)
+        if not symmetric:
+            yield 0, Target(first[::-1])
         for pair in chooser.sample(rest, min(len(rest), RANDOM_PAIRS_PER_RELATION)):
-            yield 1, Target(pair)
+            yield 1, Target(pair if symmetric or chooser.random() < 1 / 2 else pair[::-1])
 
 
 def _candidate_pairs(cpus: Sequence[int], chooser: random.Random) -> Iterator[tuple[int, int]]:
@@ -255,6 +311,6 @@ def arguments(tasks: Sequence[Task]) -> list[str]:
         words = ["pairs=" + ",".join("{}:{}".format(*task.identity.target.cpus) for task in tasks)]
     if target.node is not None:
         words.append(f"node={target.node}")
-    words += [f"{key}={value}" for key, value in first.spec.arguments.items()]
+    words += [f"{key}={value}" for key, value in {**first.spec.arguments, **first.arguments}.items()]
     words += [f"{key}={value}" for key, value in first.identity.variant.items()]
     return words
