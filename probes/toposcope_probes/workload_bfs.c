@@ -104,12 +104,18 @@ static void measure(struct visit *visit, struct crew crew, unsigned rounds, stru
     arena_close(&arena, result);
 }
 
+/* A round and its check take some ten milliseconds at 2^14 vertices, and in proportion beyond. */
+static unsigned patience_ms(unsigned scale)
+{
+    return scale <= 14 ? 1000 : 1000U << (scale - 14);
+}
+
 int kernel_workload_bfs(struct request *request)
 {
     static const char *const exchanges[] = {"shared", "messages", NULL};
-    struct crew crew = {.model = request_model(request), .max_ms = limit_ms(request, 1000)};
     struct visit *visit = allocate(1, sizeof *visit);
     visit->scale = (unsigned)request_number(request, "scale", 13, GRAPH_SCALE_LEAST, GRAPH_SCALE_MOST);
+    struct crew crew = {.model = request_model(request), .max_ms = limit_ms(request, patience_ms(visit->scale))};
     visit->messages = request_choice(request, "exchange", exchanges, crew.model == MODEL_PROCESS) == 1;
     unsigned rounds = (unsigned)request_number(request, "rounds", 12, 3, WORKLOAD_ROUNDS_MAX);
     request_targets(request, 1, 256);

@@ -2,7 +2,12 @@
 
 #include <math.h>
 
+#include "checks.h"
+
 enum { KEPT_LEAST = 3 };
+/* Of a round's time a worker may have waited that share for its CPU: a kernel thread that passes by for some
+ * microseconds is in every round of tens of milliseconds, and no disturbance of it. */
+#define DELAY_SHARE_MOST 0.01
 
 struct round {
     double alone_ns, edges_alone, edges_together;
@@ -50,22 +55,44 @@ bool barrier_meet(struct barrier *barrier, const struct member *member)
     return !atomic_load(&barrier->broken);
 }
 
+/* What befell a worker since: switches of which next to nothing came are none. */
+struct watch {
+    struct guard guard;
+    double delay_ns; /* negative where the kernel does not tell */
+};
+
+static struct watch watch_take(void)
+{
+    return (struct watch){.delay_ns = run_delay_ns(), .guard = guard_take()};
+}
+
+static enum outcome watch_close(const struct watch *watch, double taken_ns)
+{
+    struct guard guard = watch->guard;
+    enum outcome outcome = guard_renew(&guard);
+    if (outcome != OUTCOME_CONTEXT_SWITCH || watch->delay_ns < 0)
+        return outcome;
+    if (run_delay_ns() - watch->delay_ns > DELAY_SHARE_MOST * taken_ns)
+        return outcome;
+    return guard.cpu == watch->guard.cpu ? OUTCOME_KEPT : OUTCOME_MIGRATION;
+}
+
 static void work_alone(const struct worker *worker, const struct workload *workload, struct round *round)
 {
-    struct guard guard = guard_take();
+    struct watch watch = watch_take();
     uint64_t begin = ticks_now();
     workload->alone(worker);
     round->alone_ns = ticks_to_ns(ticks_now() - begin);
-    round->outcome_alone = guard_renew(&guard);
+    round->outcome_alone = watch_close(&watch, round->alone_ns);
 }
 
 static bool work_together(const struct worker *worker, const struct workload *workload, struct share *share)
 {
-    struct guard guard = guard_take();
+    struct watch watch = watch_take();
     uint64_t begin = ticks_now();
     bool finished = workload->together(worker);
     share->ns = ticks_to_ns(ticks_now() - begin);
-    share->outcome = guard_renew(&guard);
+    share->outcome = watch_close(&watch, share->ns);
     return finished;
 }
 

@@ -3,9 +3,11 @@
  * A round: worker 0 does the work alone while the others wait, and all do it together, in turns one or the
  * other first, since the second finds warm caches; each settles its results; worker 0 checks them, untimed. One
  * sample of edges_per_s is the edges of a round by the time of the worker that took longest; speedup_ratio is
- * that rate by the lone worker's of the same round, so that a machine which moves hits both. A round in which a
- * worker was switched out or moved while all were at work is dropped; one in which that happened to the lone
- * worker gives no speedup_ratio. Work of about a millisecond fits into a slice of a busy CPU. */
+ * that rate by the lone worker's of the same round, so that a machine which moves hits both. A round is dropped
+ * in which a worker was moved, or waited for its CPU for more than a hundredth of its time, while all were at
+ * work; where that happened to the lone worker it gives no speedup_ratio. Where the kernel does not tell how
+ * long a worker waited, any context switch is one too many. Work of about a millisecond fits into a slice of a
+ * busy CPU. */
 #ifndef TOPOSCOPE_WORKLOAD_H
 #define TOPOSCOPE_WORKLOAD_H
 
