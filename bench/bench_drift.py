@@ -1,29 +1,43 @@
-"""Detection and false alarms of `measure/drift.py`, on simulated series; deterministic, numpy for the noise.
+"""Detection and false alarms of `measure/drift.py`, on simulated and replayed series; numpy for the noise.
 
-bench_drift.py false [--host-days 30000] [--groups 10] [--seed 0]
-                                                          false events a host-year, worst admitted noise
-bench_drift.py steps                                      share of steps found within n visits, by size
-bench_drift.py traps                                      ramps, spikes, moving vCPUs, heavier noise
+bench_drift.py false [--host-days 30000] [--groups 10] [--part 0/1] [--noise 0.04:0.5 ...]
+                                                false events a host-year, for each variation:autocorrelation
+bench_drift.py steps [--runs 1000] [--groups 8]  share of steps found within n visits, by size
+bench_drift.py traps                            ramps, spikes, moving vCPUs, heavy tails, heavier noise
+bench_drift.py replay FILE...                   recorded visits (tests/traces/placement_*.json): steps, spikes
+                                                and ramps put into their own noise
+
+A host's `--groups` series share the false events that it may have. Deterministic: `--part 1/4` is the second
+quarter of the hosts, so that parts may run one after the other.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
+import statistics
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import numpy as np
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "daemon"))
+sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "daemon"), str(ROOT / "probes")]
 
-from toposcope.measure.drift import Detector, Visit, detect  # noqa: E402
+from generators.traces import Trace  # noqa: E402
+from toposcope.measure import modes  # noqa: E402
+from toposcope.measure.drift import GROUPS_MIN, Detector, Visit, detect  # noqa: E402
 
 VISITS_A_DAY = 24
 DAYS = 300
+SIZES = (0.05, 0.10, 0.15, 0.20, 0.30, 0.50, -0.10, -0.20, -0.50)
+WITHIN = (3, 6, VISITS_A_DAY)
+Series = np.ndarray
 
 
-def noise(rng: np.random.Generator, count: int, spread: float, autocorrelation: float) -> np.ndarray:
+def noise(rng: np.random.Generator, count: int, spread: float, autocorrelation: float) -> Series:
     """A stationary AR(1) process with the given standard deviation."""
     innovations = rng.normal(0, spread * np.sqrt(1 - autocorrelation**2), count)
     values = np.empty(count)
@@ -33,64 +47,90 @@ def noise(rng: np.random.Generator, count: int, spread: float, autocorrelation: 
     return values
 
 
-def visits(values: np.ndarray) -> list[Visit]:
-    return [Visit(3600.0 * index, value, 0.02) for index, value in enumerate((40 * np.exp(values)).tolist())]
+def heavy_noise(rng: np.random.Generator, count: int, spread: float) -> Series:
+    """Student's distribution with five degrees of freedom, of the given standard deviation."""
+    return rng.standard_t(5, count) * spread / np.sqrt(5 / 3)
 
 
-def false(host_days: int, groups: int, seed: int) -> None:
-    hosts = -(-host_days // DAYS)
-    for spread in (0.04, 0.02):
-        for autocorrelation in (0.5, 0.0):
-            rng = np.random.default_rng([seed, int(spread * 1000), int(autocorrelation * 100)])
-            events = noisy = 0
-            for _ in range(hosts * groups):
-                found = detect(visits(noise(rng, DAYS * VISITS_A_DAY, spread, autocorrelation)))
+def visits(values: Series, first: int = 0) -> list[Visit]:
+    estimates = (40 * np.exp(values)).tolist()
+    return [Visit(3600.0 * index, value, 0.02) for index, value in enumerate(estimates, first)]
+
+
+def false(host_days: int, groups: int, part: str, kinds: list[str]) -> None:
+    number, parts = map(int, part.split("/"))
+    hosts = range(number, -(-host_days // DAYS), parts)
+    for kind in kinds:
+        spread, autocorrelation = map(float, kind.split(":"))
+        events = noisy = 0
+        for host in hosts:
+            rng = np.random.default_rng([host, int(spread * 1000), int(autocorrelation * 100)])
+            for _ in range(groups):
+                found = detect(visits(noise(rng, DAYS * VISITS_A_DAY, spread, autocorrelation)), groups)
                 events += len(found.events)
                 noisy += found.state == "noisy"
-            years = hosts * DAYS / 365
-            print(f"variation {spread:.0%}, autocorrelation {autocorrelation}: {events} events in "
-                  f"{hosts * DAYS} host-days of {groups} groups: {events / years:.2f} a host-year; "
-                  f"{noisy} of {hosts * groups} series noisy at the end", flush=True)  # fmt: skip
+        days = len(hosts) * DAYS
+        print(f"variation {spread:.1%}, autocorrelation {autocorrelation}: {events} in {days} host-days "
+              f"of {groups} groups: {events / days * 365:.2f} a host-year; {noisy} of {len(hosts) * groups} "
+              "series noisy at the end", flush=True)  # fmt: skip
 
 
-def found_after(values: np.ndarray, at: int, within: int) -> list[int]:
-    """After how many visits since `at` events came, within so many."""
-    detector = Detector()
-    found = []
-    for index, visit in enumerate(visits(values)[: at + within]):
-        if detector.add(visit) is not None and index >= at:
-            found.append(index - at + 1)
-    return found
+def found_within(detector: Detector, later: list[Visit]) -> int:
+    """After how many visits the event came; 999 where none did."""
+    return next((count for count, visit in enumerate(later, 1) if detector.add(visit) is not None), 999)
 
 
-def steps(runs: int = 400) -> None:
-    at = 240
-    for spread, autocorrelation in ((0.01, 0.5), (0.02, 0.5), (0.04, 0.0), (0.04, 0.25), (0.04, 0.5)):
-        for size in (0.05, 0.10, 0.15, 0.20, 0.50, -0.20):
-            seed = [int(spread * 1000), int(autocorrelation * 100), int(size * 100) + 100]
-            rng = np.random.default_rng(seed)
-            shares = np.zeros(3)
-            for _ in range(runs):
-                values = noise(rng, at + VISITS_A_DAY, spread, autocorrelation)
-                values[at:] += np.log1p(size)
-                first = min(found_after(values, at, VISITS_A_DAY), default=999)
-                shares += [first <= 3, first <= 6, first <= VISITS_A_DAY]
-            found = " ".join(f"{share:.1%}" for share in shares / runs)
-            print(f"variation {spread:.0%}, autocorrelation {autocorrelation}, step {size:+.0%}: "
-                  f"found within 3, 6, 24 visits: {found}", flush=True)  # fmt: skip
+def steps(runs: int, groups: int) -> None:
+    for learnt_days in (10, 28):
+        for spread, autocorrelation in (
+            (0.01, 0.5),
+            (0.02, 0.5),
+            (0.03, 0.5),
+            (0.04, 0.0),
+            (0.04, 0.25),
+            (0.04, 0.5),
+        ):
+            shares = _shares(runs, groups, learnt_days, spread, autocorrelation)
+            for size in SIZES:
+                found = " / ".join(f"{100 * share:.1f}" for share in shares[size])
+                print(
+                    f"| {learnt_days} | {spread:.0%} | {autocorrelation} | {size:+.0%} | {found} |",
+                    flush=True,
+                )
+
+
+def _shares(
+    runs: int, groups: int, learnt_days: int, spread: float, autocorrelation: float
+) -> dict[float, Series]:
+    """Of each size the shares found within 3, 6 and 24 visits; the noise is the same for all sizes."""
+    shares = {size: np.zeros(len(WITHIN)) for size in SIZES}
+    rng = np.random.default_rng([learnt_days, int(spread * 1000), int(autocorrelation * 100)])
+    at = learnt_days * VISITS_A_DAY
+    for _ in range(runs):
+        values = noise(rng, at + VISITS_A_DAY, spread, autocorrelation)
+        before = Detector(groups=groups)
+        for visit in visits(values[:at]):
+            before.add(visit)
+        for size in SIZES:
+            after = visits(values[at:] + np.log1p(size), at)
+            first = found_within(Detector(before.memory(), groups), after)
+            shares[size] += [first <= limit for limit in WITHIN]
+    return {size: found / runs for size, found in shares.items()}
 
 
 def traps(runs: int = 20) -> None:
     count = 90 * VISITS_A_DAY
     rng = np.random.default_rng(1)
 
-    def events(change: np.ndarray, spread: float = 0.02) -> tuple[float, float]:
-        found = [detect(visits(noise(rng, count, spread, 0.5) + change(rng))) for _ in range(runs)]
-        return sum(len(each.events) for each in found) / runs, sum(e.state != "stable" for e in found) / runs
+    def report(name: str, series: Callable[[], Series]) -> None:
+        found = [detect(visits(series())) for _ in range(runs)]
+        events = sum(len(each.events) for each in found) / runs
+        calm = sum(each.state == "stable" for each in found) / runs
+        print(f"| {name} | {events:.2f} | {1 - calm:.0%} |", flush=True)
 
     hours = np.arange(count)
     after = hours >= count // 3
-    cases = {
+    cases: dict[str, Callable[[np.random.Generator], Series]] = {
         "one-off spikes of +100 %, 1 in 200": lambda r: np.log(2) * (r.random(count) < 0.005),
         "one-off spikes of +50 %, 1 in 100": lambda r: np.log(1.5) * (r.random(count) < 0.01),
         "ramp of 1 % a day for 30 days": lambda _: 0.01 * np.clip((hours - count // 3) / 24, 0, 30),
@@ -98,29 +138,90 @@ def traps(runs: int = 20) -> None:
         "vCPUs moving all the time (9, 26, 109)": lambda r: np.log(r.choice((9, 26, 109), count)),
         "vCPUs moving in 1 of 10 visits (9, 26)": lambda r: np.log(26 / 9) * (r.random(count) < 0.1),
         "vCPUs that begin to move after 30 days": lambda r: np.log(r.choice((1, 3, 12), count)) * after,
+        "2 % that become 4 % after 30 days": lambda r: after * r.normal(0, 0.035, count),
+        "4 %, by day 3 % slower than by night": lambda r: (
+            r.normal(0, 0.035, count) + 0.015 * np.sign(np.sin(hours * math.tau / 24))
+        ),
     }
     for name, change in cases.items():
-        mean, not_stable = events(change)
-        print(f"{name}: {mean:.2f} events in 90 days, {not_stable:.0%} not stable at the end", flush=True)
-    for spread in (0.06, 0.08, 0.16):
-        mean, not_stable = events(lambda _: np.zeros(count), spread)
-        print(f"variation {spread:.0%}: {mean:.2f} events in 90 days, {not_stable:.0%} not stable at the end")
+        report(name, lambda change=change: noise(rng, count, 0.02, 0.5) + change(rng))  # type: ignore[misc]
+    report("4 %, Student's distribution (5 degrees)", lambda: heavy_noise(rng, count, 0.04))
+    for spread in (0.05, 0.06, 0.08, 0.16):
+        report(f"variation {spread:.0%}", lambda spread=spread: noise(rng, count, spread, 0.5))  # type: ignore[misc]
+        stepped = np.log(1.5) * after
+        report(f"variation {spread:.0%}, +50 % after 30 days",
+               lambda spread=spread, stepped=stepped: noise(rng, count, spread, 0.5) + stepped)  # type: ignore[misc]  # fmt: skip
+
+
+def replay(path: Path, runs: int = 300) -> None:
+    """Recorded visits: their noise inside their main mode, and steps that are put into it."""
+    trace = msgspec.json.decode(path.read_bytes(), type=Trace)
+    for each in trace.results:
+        seen = [modes.Observation(visit.time_s, visit.measures[each.measure])
+                for visit in each.visits if visit.verdict == "ok"]  # fmt: skip
+        if len(seen) < 8:
+            continue
+        name = f"{each.identity.probe}, {each.identity.relation}, {each.identity.variant['model']}"
+        logs = np.log([observation.value for observation in seen])
+        if len(modes.find(seen).modes) > 1:
+            _replay_modes(name, logs, runs)
+        _replay_noise(name, logs, runs)
+
+
+def _replay_modes(name: str, logs: Series, runs: int) -> None:
+    """The recorded visits as they are, again and again in random pieces: vCPUs that move."""
+    rng = np.random.default_rng(3)
+    found = [detect(visits(_pieces(rng, logs, 60 * VISITS_A_DAY))) for _ in range(runs // 10)]
+    events = sum(len(each.events) for each in found)
+    stable = sum(each.state == "stable" for each in found)
+    print(f"{name}, as recorded: {events} events in {len(found)} times 60 days; {stable} stable at the end")
+
+
+def _replay_noise(name: str, logs: Series, runs: int) -> None:
+    calm = logs[np.abs(logs - statistics.median(logs)) < math.log(1.2)]
+    calm = calm - calm.mean()
+    rng = np.random.default_rng(4)
+    at = 14 * VISITS_A_DAY
+    found = dict.fromkeys(SIZES, 0)
+    quiet = 0
+    for _ in range(runs):
+        values = _pieces(rng, calm, at + VISITS_A_DAY)
+        before = Detector()
+        quiet += sum(before.add(visit) is not None for visit in visits(values[:at]))
+        for size in SIZES:
+            after = visits(values[at:] + np.log1p(size), at)
+            found[size] += found_within(Detector(before.memory()), after) <= WITHIN[0]
+    shares = ", ".join(f"{size:+.0%} {found[size] / runs:.0%}" for size in SIZES)
+    print(f"{name}: {len(calm)} visits that differ by {calm.std():.1%}; within 3 visits {shares}; "
+          f"{quiet} events in {runs} times 14 quiet days")  # fmt: skip
+
+
+def _pieces(rng: np.random.Generator, values: Series, count: int, length: int = 4) -> Series:
+    """A series of recorded values in pieces of a few visits, so that their order within a piece is kept."""
+    starts = rng.integers(0, len(values) - length + 1, -(-count // length))
+    return np.concatenate([values[start : start + length] for start in starts])[:count]
 
 
 def main() -> None:
     raw = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=raw)
-    parser.add_argument("mode", choices=("false", "steps", "traps"))
+    parser.add_argument("mode", choices=("false", "steps", "traps", "replay"))
+    parser.add_argument("files", type=Path, nargs="*")
     parser.add_argument("--host-days", type=int, default=30_000)
-    parser.add_argument("--groups", type=int, default=10)
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--groups", type=int)
+    parser.add_argument("--part", default="0/1")
+    parser.add_argument("--noise", nargs="+", default=["0.04:0.5", "0.04:0.0"])
+    parser.add_argument("--runs", type=int, default=1000)
     args = parser.parse_args()
     if args.mode == "false":
-        false(args.host_days, args.groups, args.seed)
+        false(args.host_days, args.groups or 10, args.part, args.noise)
     elif args.mode == "steps":
-        steps()
-    else:
+        steps(args.runs, args.groups or GROUPS_MIN)
+    elif args.mode == "traps":
         traps()
+    else:
+        for path in args.files:
+            replay(path)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,10 @@ c2clat (https://github.com/rigtorp/c2clat) runs with -w, one line by compare-and
 for 20 to 100 ms at a time, under the same machine-wide measuring lock as the daemon's visits: neither spoils
 the other's readings. The daemon has its default configuration and an empty store. The traces in tests/traces
 were recorded this way; tests/unit/test_placement.py replays them.
+
+`--awake` keeps all CPUs from going idle, by a loop each in the kernel's idle class, which gives way to
+all else. Hypervisors choose a place for a virtual CPU when it wakes up: one that never sleeps hardly moves. As
+the daemon then sees busy CPUs, it is told to visit them all the same.
 """
 
 from __future__ import annotations
@@ -16,9 +20,12 @@ import argparse
 import asyncio
 import contextlib
 import json
+import os
+import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +39,10 @@ from integration.daemon_process import DaemonProcess  # noqa: E402
 from toposcope.measure.lock import measuring_lock  # noqa: E402
 from toposcope.placement import PROBES  # noqa: E402
 from toposcope.store import Store  # noqa: E402
+
+VISITS_ON_BUSY_CPUS = {
+    "probes": {name: {"interval_s": 10, "max_age_s": 10} for name in PROBES} | {"budget_ratio": 0.05}
+}
 
 
 async def read_peer(c2clat: Path) -> float:
@@ -54,10 +65,28 @@ async def watch(c2clat: Path, minutes: float, turn_s: float) -> list[tuple[float
     return readings
 
 
+@contextlib.contextmanager
+def kept_awake() -> Iterator[None]:
+    """A loop in the kernel's idle class (SCHED_IDLE, sched(7)) on each CPU."""
+    loops = [
+        subprocess.Popen(["/usr/bin/chrt", "--idle", "0", "/usr/bin/taskset", "-c", str(cpu),
+                          sys.executable, "-c", "while True: pass"])
+        for cpu in os.sched_getaffinity(0)
+    ]  # fmt: skip
+    try:
+        yield
+    finally:
+        for each in loops:
+            each.kill()
+            each.wait()
+
+
 def record(options: argparse.Namespace) -> None:
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="placement-")))
-        daemon = stack.enter_context(DaemonProcess(folder))
+        daemon = stack.enter_context(DaemonProcess(folder, VISITS_ON_BUSY_CPUS if options.awake else None))
+        if options.awake:
+            stack.enter_context(kept_awake())
         begin_s = time.time()
         readings = asyncio.run(watch(options.c2clat, options.minutes, options.turn_s))
         status, topology = daemon.json("/api/v1/status"), daemon.json("/api/v1/topology")
@@ -108,6 +137,7 @@ def main() -> None:
     recording.add_argument("--c2clat", type=Path, required=True)
     recording.add_argument("--output", type=Path, required=True)
     recording.add_argument("--minutes", type=float, default=20.0)
+    recording.add_argument("--awake", action="store_true")
     recording.add_argument("--turn-s", type=float, default=5.0)
     comparing = modes.add_parser("compare")
     comparing.add_argument("files", type=Path, nargs="+")
