@@ -30,7 +30,7 @@ _SATURATION_CREDIT_S: Final = 2.0
 # Visits that are expected to take longer than this are paid from a share of the budget of their own, so
 # that the debt of one long visit (seconds of Python) keeps no short one waiting for minutes.
 _LONG_VISIT_MS: Final = 100.0
-_LONG_VISITS_SHARE: Final = 0.4
+_LONG_VISITS_SHARE: Final = 0.6
 _WAIT_S_MAX: Final = 60.0
 # After a program that can't be started or a store that can't be written, wait this long.
 _FAULT_PAUSE_S: Final = 5.0
