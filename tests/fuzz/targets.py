@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import atexit
 import contextlib
+import dataclasses
 import functools
 import json
 import math
@@ -136,11 +137,19 @@ def _damaged(data: bytes) -> Iterator[Path]:
             path.write_bytes(content)
 
 
+def _check_document(root: Path) -> None:
+    machine = discover(Root(root))
+    check_invariants(machine)
+    document = json.loads(json.dumps(to_document(machine)))
+    assert from_document(document) == dataclasses.replace(machine, is_this_system=False)
+
+
 def topology_tree(data: bytes) -> None:
-    """A machine or one error, whatever its files say; JSON, text and picture can be made of it."""
+    """A machine or one error, whatever its files say; JSON and, of every eighth, text and picture can be made of it."""
+    check = check_everything if len(data) % 8 == 0 else _check_document
     with _damaged(data) as root:
         try:
-            check_everything(root)
+            check(root)
         except TopologyError as error:
             _is_one_sentence(error)
 
