@@ -9,9 +9,9 @@ for 20 to 100 ms at a time, under the same machine-wide measuring lock as the da
 the other's readings. The daemon has its default configuration and an empty store. The traces in tests/traces
 were recorded this way; tests/unit/test_placement.py replays them.
 
-`--awake` keeps all CPUs from going idle, by a loop each in the kernel's idle class, which gives way to
-all else. Hypervisors choose a place for a virtual CPU when it wakes up: one that never sleeps hardly moves. As
-the daemon then sees busy CPUs, it is told to visit them all the same.
+`--awake` keeps all CPUs from going idle, by a loop each in the kernel's idle class, which gives way to all
+else. Hypervisors choose a place for a virtual CPU when it wakes up: one that never sleeps hardly moves. The
+daemon then sees busy CPUs, and is told to visit them all the same.
 """
 
 from __future__ import annotations
