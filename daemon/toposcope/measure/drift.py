@@ -47,6 +47,7 @@ NOISE_EVERY: Final = 24
 MAX_STRAYS: Final = 6
 SHORT_VISITS: Final = 3
 SHORT_SPREADS: Final = 2.5  # what the median of the three is off, at least
+NEWEST_SPREADS: Final = 0.5  # what the visit is off after which a change is looked for
 LONG_VISITS: Final = 24
 LONG_LIMIT: Final = 6.0
 # A visit agrees with a change if it shows this share of it: one of three has to show more than one of a day.
@@ -239,10 +240,12 @@ class Detector:
         return sum(number <= self._compared - SHORT_VISITS for number in self._strays)
 
     def _changed(self, baseline: Baseline) -> DriftEvent | None:
+        if abs(self._recent[-1][1] - baseline.centre) < NEWEST_SPREADS * self._noise.spread:
+            return None
         above = [log - baseline.centre for _, log in self._recent]
         uncertain = CORRELATED / baseline.visits * self._noise.spread**2  # variance of the centre itself
         short = above[-SHORT_VISITS - 1 :]
-        far = sorted(map(abs, short[1:]))[len(short) // 2 - 1] if len(short) > SHORT_VISITS else 0.0
+        far = sorted(map(abs, short[1:]))[SHORT_VISITS // 2] if len(short) > SHORT_VISITS else 0.0
         if far >= SHORT_SPREADS * self._noise.spread:
             signal = sum(weight * each for weight, each in zip(baseline.weights, short, strict=True))
             of_step = sum(baseline.weights)
