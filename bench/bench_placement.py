@@ -2,16 +2,15 @@
 
     python bench/bench_placement.py record --c2clat PATH --output FILE.json [--minutes 20] [--turn-s 5]
     python bench/bench_placement.py compare FILE.json...    what a trace says, and whether both agree
-    python bench/bench_placement.py part FILE.json --from-s A --to-s B --output FILE.json
+    python bench/bench_placement.py calm FILE.json --output FILE.json
 
 c2clat (https://github.com/rigtorp/c2clat) runs with -w, one line by compare-and-swap as in `cacheline_cas`,
 for 20 to 100 ms at a time, under the same machine-wide measuring lock as the daemon's visits: neither spoils
 the other's readings. The daemon has its default configuration and an empty store. The traces in tests/traces
 were recorded this way; tests/unit/test_placement.py replays them.
 
-`--awake` keeps all CPUs from going idle, by a loop each in the kernel's idle class, which gives way to all
-else. Hypervisors choose a place for a virtual CPU when it wakes up: one that never sleeps hardly moves. The
-daemon then sees busy CPUs, and is told to visit them all the same.
+`--dense` asks the daemon for visits all the time, a few a second, so that a host that keeps moving its CPUs
+is seen between two moves as well; `calm` then finds the longest stretch in which c2clat saw no move.
 """
 
 from __future__ import annotations
@@ -19,13 +18,13 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import functools
 import json
-import os
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -40,9 +39,8 @@ from toposcope.measure.lock import measuring_lock  # noqa: E402
 from toposcope.placement import PROBES  # noqa: E402
 from toposcope.store import Store  # noqa: E402
 
-VISITS_ON_BUSY_CPUS = {
-    "probes": {name: {"interval_s": 10, "max_age_s": 10} for name in PROBES} | {"budget_ratio": 0.05}
-}
+# Two readings further apart than this are two places.
+MOVED_RATIO = 1.5
 
 
 async def read_peer(c2clat: Path) -> float:
@@ -55,40 +53,34 @@ async def read_peer(c2clat: Path) -> float:
     return float(printed.decode().splitlines()[1].split()[2])
 
 
-async def watch(c2clat: Path, minutes: float, turn_s: float) -> list[tuple[float, float]]:
-    """(time, ns) of c2clat, a reading every `turn_s`."""
+def ask_for_visits(daemon: DaemonProcess) -> None:
+    """One visit of the pair in each of the variants that decide."""
+    for probe in PROBES:
+        body = json.dumps({"probe": probe, "visits": 1}).encode()
+        request = urllib.request.Request(
+            f"{daemon.url}/api/v1/measure", body, {"Content-Type": "application/json"}
+        )
+        urllib.request.urlopen(request, timeout=30).close()
+
+
+async def watch(options: argparse.Namespace, ask: Callable[[], None]) -> list[tuple[float, float]]:
+    """(time, ns) of c2clat, a reading every turn; in dense recordings with visits before each."""
     readings = []
-    end_s = time.monotonic() + 60 * minutes
+    end_s = time.monotonic() + 60 * options.minutes
     while (begin_s := time.monotonic()) < end_s:
-        readings.append((time.time(), await read_peer(c2clat)))
-        await asyncio.sleep(max(0.0, begin_s + turn_s - time.monotonic()))
+        if options.dense:
+            ask()
+        readings.append((time.time(), await read_peer(options.c2clat)))
+        await asyncio.sleep(max(0.0, begin_s + options.turn_s - time.monotonic()))
     return readings
-
-
-@contextlib.contextmanager
-def kept_awake() -> Iterator[None]:
-    """A loop in the kernel's idle class (SCHED_IDLE, sched(7)) on each CPU."""
-    loops = [
-        subprocess.Popen(["/usr/bin/chrt", "--idle", "0", "/usr/bin/taskset", "-c", str(cpu),
-                          sys.executable, "-c", "while True: pass"])
-        for cpu in os.sched_getaffinity(0)
-    ]  # fmt: skip
-    try:
-        yield
-    finally:
-        for each in loops:
-            each.kill()
-            each.wait()
 
 
 def record(options: argparse.Namespace) -> None:
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="placement-")))
-        daemon = stack.enter_context(DaemonProcess(folder, VISITS_ON_BUSY_CPUS if options.awake else None))
-        if options.awake:
-            stack.enter_context(kept_awake())
+        daemon = stack.enter_context(DaemonProcess(folder, {"web": {"enable_lifecycle": True}}))
         begin_s = time.time()
-        readings = asyncio.run(watch(options.c2clat, options.minutes, options.turn_s))
+        readings = asyncio.run(watch(options, functools.partial(ask_for_visits, daemon)))
         status, topology = daemon.json("/api/v1/status"), daemon.json("/api/v1/topology")
         daemon.stop()
         with Store(folder / "store", writer=False) as store:
@@ -109,10 +101,18 @@ def record(options: argparse.Namespace) -> None:
     compare(options.output)
 
 
-def part(options: argparse.Namespace) -> None:
-    """A part of a trace, with the standing that the daemon would have had if it had seen no more."""
+def calm(options: argparse.Namespace) -> None:
+    """The longest part of a trace in which c2clat saw no move, judged as if there had been no more."""
     whole = msgspec.json.decode(options.file.read_bytes(), type=Trace)
-    write(whole.between(options.from_s, options.to_s), options.output)
+    stretches: list[list[tuple[float, float]]] = [[]]
+    for reading in whole.peer:
+        values = [latency_ns for _, latency_ns in (*stretches[-1], reading)]
+        if max(values) > MOVED_RATIO * min(values):
+            stretches.append([])
+        stretches[-1].append(reading)
+    longest = max(stretches, key=len)
+    print(f"the longest of {len(stretches)} stretches: {len(longest)} readings")
+    write(whole.between(longest[0][0] - 1e-6, longest[-1][0] + 1e-6), options.output)
     compare(options.output)
 
 
@@ -137,20 +137,18 @@ def main() -> None:
     recording.add_argument("--c2clat", type=Path, required=True)
     recording.add_argument("--output", type=Path, required=True)
     recording.add_argument("--minutes", type=float, default=20.0)
-    recording.add_argument("--awake", action="store_true")
+    recording.add_argument("--dense", action="store_true")
     recording.add_argument("--turn-s", type=float, default=5.0)
     comparing = modes.add_parser("compare")
     comparing.add_argument("files", type=Path, nargs="+")
-    parting = modes.add_parser("part")
-    parting.add_argument("file", type=Path)
-    parting.add_argument("--from-s", type=float, required=True)
-    parting.add_argument("--to-s", type=float, required=True)
-    parting.add_argument("--output", type=Path, required=True)
+    calming = modes.add_parser("calm")
+    calming.add_argument("file", type=Path)
+    calming.add_argument("--output", type=Path, required=True)
     options = parser.parse_args()
     if options.mode == "record":
         record(options)
-    elif options.mode == "part":
-        part(options)
+    elif options.mode == "calm":
+        calm(options)
     else:
         for path in options.files:
             compare(path)
