@@ -1,82 +1,104 @@
 """How long the page and the pictures of large machines take, and how many bytes they are.
 
-Run as `PYTHONPATH=tests python bench/bench_page.py`; the last line needs Chromium and Playwright.
-The limits are those of issue "See it": a page of 384 CPUs ready in 1.5 s with 500 KB, a picture of 512 CPUs
-in 2 s with 5 MB.
+Run as `python bench/bench_page.py`; needs Chromium and Playwright. Commands and the daemon are started as a
+user would start them, on generated machines. The limits are those of issue "See it": a page of 384
+CPUs ready in 1.5 s with 500 KB, heat map and picture of 512 CPUs by command in 2 s with 5 MB.
 """
 
 from __future__ import annotations
 
-import gzip
+import argparse
+import os
 import statistics
+import subprocess
+import sys
+import tempfile
 import time
-from collections.abc import Callable
-from typing import TypeVar
+from pathlib import Path
 
-from page_server import PageServer, matrix_like, replay_view, two_sockets
-from toposcope.page.heatmap import heatmap_document
-from toposcope.page.sections import Sections
-from toposcope.render.matrix_svg import matrix_svg
-from toposcope.render.topology_svg import topology_svg
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "daemon"), str(ROOT / "probes")]
 
-_T = TypeVar("_T")
-_ROUNDS = 5
+import msgspec  # noqa: E402
+
+from integration.browser import OpenPage, chromium  # noqa: E402
+from integration.prometheus_server import answers, free_port, process, wait_until  # noqa: E402
+from page_server import matrix_like, two_sockets  # noqa: E402
+from toposcope.matrix import format_csv  # noqa: E402
+from toposcope.topology.document import to_document  # noqa: E402
+
+ENVIRONMENT = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
 # From the start of the navigation, as the page itself marks it.
-_READY_MS = "performance.getEntriesByName('ready')[0].startTime"
-_TRANSFERRED_BYTES = (
+READY_MS = "performance.getEntriesByName('ready')[0].startTime"
+TRANSFERRED_BYTES = (
     "['resource', 'navigation'].flatMap((kind) => performance.getEntriesByType(kind))"
     ".reduce((sum, entry) => sum + entry.transferSize, 0)"
 )
 
 
-def timed(work: Callable[[], _T]) -> tuple[float, _T]:
-    """CPU seconds, which other work on the host doesn't change, and what was made."""
-    began_s = time.process_time()
-    made = work()
-    return time.process_time() - began_s, made
+def replay_options(directory: Path, l3_per_socket: int) -> list[str]:
+    """A machine of two packages with L3 domains of eight cores, and its matrix, as files."""
+    machine = two_sockets(cores_per_l3=8, l3_per_socket=l3_per_socket)
+    topology, matrix = directory / "topology.json", directory / "matrix.csv"
+    topology.write_bytes(msgspec.json.encode(to_document(machine)))
+    matrix.write_text(format_csv(matrix_like(machine)))
+    return ["--topology", str(topology), "--matrix", str(matrix)]
 
 
-def report(name: str, seconds: float, size: int) -> None:
-    print(f"{name:<44}{seconds * 1000:>9.0f} ms{size / 1000:>10.0f} KB")
+def report(name: str, durations_s: list[float], size_bytes: int) -> None:
+    times = f"{statistics.median(durations_s):.2f} | {max(durations_s):.2f}"
+    print(f"| {name} | {times} | {size_bytes / 1e3:,.0f} |")
 
 
-def pictures() -> None:
-    machine = two_sockets(cores_per_l3=8, l3_per_socket=16)
-    matrix = matrix_like(machine)
-    seconds, drawn = timed(lambda: matrix_svg(matrix, machine, "compare-and-swap", "replay"))
-    report(f"heat map SVG, {len(matrix.cpus)} CPUs", seconds, len(drawn))
-    seconds, drawn = timed(lambda: topology_svg(machine))
-    report(f"topology SVG, {len(matrix.cpus)} CPUs", seconds, len(drawn))
-    seconds, document = timed(lambda: heatmap_document(matrix, machine))
-    report(f"heat map for the page, {len(matrix.cpus)} CPUs", seconds, len(str(document)))
+def commands(rounds: int) -> None:
+    with tempfile.TemporaryDirectory() as directory:
+        options = replay_options(Path(directory), l3_per_socket=16)
+        for name, arguments in {
+            "`matrix --format svg`, 512 CPUs": ["matrix", "--format", "svg", *options],
+            "`matrix`, 512 CPUs": ["matrix", *options],
+            "`topology --format svg`, 512 CPUs": ["topology", "--format", "svg", *options[:2]],
+            "`report --format html`, 512 CPUs": ["report", "--format", "html", *options],
+        }.items():
+            durations_s, size = [], 0
+            for _ in range(rounds):
+                began_s = time.perf_counter()
+                made = subprocess.run([sys.executable, "-m", "toposcope", *arguments], env=ENVIRONMENT,
+                                      check=True, capture_output=True).stdout  # fmt: skip
+                durations_s.append(time.perf_counter() - began_s)
+                size = len(made)
+            report(name, durations_s, size)
 
 
-def page() -> None:
-    view = replay_view(two_sockets(cores_per_l3=8, l3_per_socket=12))
-    sections = Sections(view)
-    for turn in ("first", "second"):
-        seconds, html = timed(lambda: sections.page([]))
-        size = len(gzip.compress(html.encode(), 6))
-        report(f"page of 384 CPUs, {turn} time, gzipped", seconds, size)
+def page(rounds: int) -> None:
+    """The first look at a daemon that was just started, each time another daemon."""
+    durations_s, size = [], 0
+    with tempfile.TemporaryDirectory() as name, chromium() as browser:
+        directory = Path(name)
+        options = replay_options(directory, l3_per_socket=12)
+        for _ in range(rounds):
+            port = free_port()
+            config = directory / "config.yaml"
+            config.write_text(f"web: {{listen_address: '127.0.0.1:{port}'}}\n")
+            command = [sys.executable, "-m", "toposcope", "serve", "--config", str(config), *options]
+            url = f"http://127.0.0.1:{port}/"
+            with process(command, directory / "log", env=ENVIRONMENT):
+                wait_until(lambda url=url: answers(f"{url}-/ready"), 30, "answer")
+                time.sleep(3)  # the levels are inferred in the background meanwhile
+                with OpenPage(browser, url) as opened:
+                    durations_s.append(opened.tab.evaluate(READY_MS) / 1000)
+                    opened.tab.wait_for_selector("#measured ol.levels")
+                    size = opened.tab.evaluate(TRANSFERRED_BYTES)
+    report("page of 384 CPUs ready in Chromium", durations_s, size)
 
 
-def in_browser() -> None:
-    from integration.browser import OpenPage, chromium
-
-    ready: list[float] = []
-    size = 0
-    with chromium() as browser:
-        for _ in range(_ROUNDS):
-            view = replay_view(two_sockets(cores_per_l3=8, l3_per_socket=12))
-            with PageServer(view) as server, OpenPage(browser, server.url) as opened:
-                ready.append(opened.tab.evaluate(_READY_MS) / 1000)
-                opened.tab.wait_for_selector("#measured ol.levels")
-                size = opened.tab.evaluate(_TRANSFERRED_BYTES)
-    report("page of 384 CPUs ready in Chromium, fresh daemon", statistics.median(ready), size)
-    print(f"  all rounds: {' '.join(f'{seconds:.2f}' for seconds in ready)} s")
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=10)
+    rounds = parser.parse_args().rounds
+    print("| | median s | worst s | kB |\n|---|---|---|---|")
+    commands(rounds)
+    page(rounds)
 
 
 if __name__ == "__main__":
-    pictures()
-    page()
-    in_browser()
+    main()

@@ -13,9 +13,11 @@ import uvicorn
 from toposcope import http
 from toposcope.clock import SystemClock
 from toposcope.http_requests import Requests
+from toposcope.judgements import Judgements
 from toposcope.matrix import Matrix
 from toposcope.page.handlers import Page
 from toposcope.results import Estimate, Identity, Result, Target, Visit
+from toposcope.topology.infer import infer
 from toposcope.topology.model import Cache, Machine, Node, partition_of
 from toposcope.view import View
 
@@ -66,6 +68,7 @@ def matrix_like(machine: Machine) -> Matrix:
 def replay_view(machine: Machine) -> View:
     view = View(machine, "replayed", mode="replay", matrix=matrix_like(machine))
     view.set_status({"version": "test", "probes_enabled": False, "results": 0, "tasks": 0})
+    view.set_judgements(Judgements(inference=infer(view.matrix())))
     return view
 
 

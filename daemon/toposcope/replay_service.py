@@ -51,10 +51,13 @@ class ReplayService:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
         self.view.groups()  # computed once, here, so that the first scrape of a large machine need not wait
-        routes = [*Requests(self.view, self, SystemClock()).routes(), *Page(self.view, self).routes()]
+        page = Page(self.view, self)
+        routes = [*Requests(self.view, self, SystemClock()).routes(), *page.routes()]
         app = http.make_app(self.view, self, serving.allowed_hosts(self._settings.web), routes)
         with contextlib.closing(serving.open_listener(self._settings.web.listen_address)) as listener:
-            await serving.serve(app, listener, self._settings.web, self._stop, [self._judge()])
+            await serving.serve(
+                app, listener, self._settings.web, self._stop, [page.prepare(), self._judge()]
+            )
 
     async def _judge(self) -> None:
         """Infer the topology from the matrix, once, and hold the declared one against it."""

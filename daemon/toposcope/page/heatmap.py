@@ -37,7 +37,7 @@ def heatmap_document(matrix: Matrix, machine: Machine) -> dict[str, Any]:
         "edges": [float(f"{edge:.4g}") for edge in scale.edges] if scale else [],
         "colours": COLOURS,
         "light_text_steps": LIGHT_TEXT_STEPS,
-        "cells": [_short(value) for row in rows for value in row],
+        "cells": _short([value for row in rows for value in row]),
     }
 
 
@@ -45,13 +45,12 @@ def _is_symmetric(grid: Grid) -> bool:
     return all(list(column) == row for column, row in zip(zip(*grid, strict=True), grid, strict=True))
 
 
-def _short(value: float | None) -> float | None:
+def _short(cells: Sequence[float | None]) -> list[float | None]:
     """Three digits; a whole number without a point, which saves two characters a cell."""
-    if value is None:
-        return None
-    if value >= 100:
-        return round(value)
-    return round(value, 1 if value >= 10 else 2)
+    return [
+        value if value is None else round(value) if value >= 100 else round(value, 1 if value >= 10 else 2)
+        for value in cells
+    ]
 
 
 def _levels(machine: Machine, cpus: Sequence[int]) -> list[dict[str, Any]]:

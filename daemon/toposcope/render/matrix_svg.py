@@ -132,9 +132,8 @@ class _Picture:
         for row, cells in enumerate(self.grid):
             y = _TOP + self.offsets[row] + self.cell / 2
             pen: dict[int | None, int] = {}
-            for step, start, end in _runs(
-                [self._step(value) for value in cells], self.starts | {row, row + 1}, row
-            ):
+            steps = [None] * len(cells) if self.scale is None else self.scale.steps_of(cells)
+            for step, start, end in _runs(steps, self.starts | {row, row + 1}, row):
                 left, right = self.offsets[start], self.offsets[end] + self.cell
                 before = pen.get(step)
                 move = f"M{_LEFT + left} {y:g}" if before is None else f"m{left - before} 0"

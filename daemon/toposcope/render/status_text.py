@@ -34,6 +34,10 @@ def _rows(status: Mapping[str, Any]) -> Iterator[tuple[str, str | Text]]:
     yield "results", f"{status.get('results', 0)} of {status.get('tasks', 0)} targets in turn"
     if busy := status.get("busy_cpus"):
         yield "busy CPUs", f"{format_cpulist(busy)}, which are left alone for now"
+    if pressure := status.get("cpu_pressure_ratio"):
+        yield "CPU pressure", f"tasks waited for a CPU in {pressure:.0%} of the last 10 s"
+    if postponed := status.get("postponed"):
+        yield "postponed", f"{postponed} targets, until their CPUs are less busy"
     if waits := status.get("lock_waits"):
         yield "waited", f"{waits} times for another process that measured"
     uptime_s = status.get("uptime_s")

@@ -5,7 +5,6 @@ Rich itself leaves colours out for NO_COLOR (no-color.org) and for dumb terminal
 
 from __future__ import annotations
 
-import io
 from typing import Final
 
 from rich.console import Console, Group, RenderableType
@@ -20,7 +19,7 @@ def show(*what: RenderableType, console: Console | None = None) -> None:
         target.print(Group(*what))
         return
     width = target.width if console else PIPE_WIDTH
-    plain = Console(file=io.StringIO(), width=width, no_color=True, highlight=False)
-    plain.print(Group(*what))
-    assert isinstance(plain.file, io.StringIO)
-    target.file.writelines(f"{line.rstrip()}\n" for line in plain.file.getvalue().splitlines())
+    plain = Console(width=width, no_color=True, highlight=False, force_terminal=False)
+    with plain.capture() as captured:
+        plain.print(Group(*what))
+    target.file.writelines(f"{line.rstrip()}\n" for line in captured.get().splitlines())

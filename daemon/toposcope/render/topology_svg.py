@@ -7,7 +7,7 @@ All text that comes from the machine is escaped.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 from xml.sax.saxutils import escape, quoteattr
@@ -24,6 +24,7 @@ _LINE_HEIGHT: Final = 16
 _CHAR_WIDTH: Final = 6.7  # 11 px sans-serif, on the wide side
 _TITLE_RATIO: Final = 1.25  # the title is larger and bold
 _MAX_OFFLINE_CELLS: Final = 512
+_MARK_COLOURS: Final = {"advised": "blue", "busy": "orange"}
 _SHAPE_RATIO: Final = 1.7  # of width to height, that rows of boxes aim at
 
 # Every rule is below `.topo`, so that a page can take them over as they are.
@@ -80,11 +81,12 @@ def topology_svg(
         for cpu in cpus:
             marks.setdefault(cpu, []).append(mark)
     shapes = [_box_shape(box, marks) for box in tree.machine.boxes]
+    _make_equal(shapes)
     shapes += [_framed("node", [node_label(node), "no CPUs"], []) for node in tree.memory_nodes]
     if machine.offline_cpus and len(machine.offline_cpus) <= _MAX_OFFLINE_CELLS:  # the legend lists them, too
         cells = [_cell(cpu, ["offline"]) for cpu in machine.offline_cpus]
         shapes.append(_framed("machine", ["offline"], cells))
-    page = _framed("page", [plain(headline(machine)), *_legend(machine)], shapes)
+    page = _framed("page", [plain(headline(machine)), *_legend(machine, marked or {})], shapes)
     return "\n".join(_document(page, standalone)) + "\n"
 
 
@@ -97,8 +99,10 @@ def _marks(machine: Machine) -> dict[int, list[str]]:
     }
 
 
-def _legend(machine: Machine) -> list[str]:
-    lines = []
+def _legend(machine: Machine, marked: Mapping[str, Collection[int]]) -> list[str]:
+    lines = [
+        f"{_MARK_COLOURS[mark]}: {mark} ({format_cpulist(sorted(cpus))})" for mark, cpus in marked.items()
+    ]
     if len(machine.usable_cpus) < len(machine.online_cpus):
         lines.append(
             f"grey, dashed: not allowed to this process (allowed: {format_cpulist(machine.usable_cpus)})"
@@ -120,7 +124,19 @@ def _box_shape(box: Box, marks: dict[int, list[str]]) -> _Shape:
     inner = [_box_shape(child, marks) for child in box.boxes]
     covered = {cpu for child in box.boxes for cpu in child.cpus}
     inner += [_cell(cpu, marks[cpu]) for cpu in box.cpus if cpu not in covered]
+    _make_equal(inner)
     return _framed(box.kind, [plain(label) for _, label in box.names], inner)
+
+
+def _make_equal(shapes: Iterable[_Shape]) -> None:
+    """One width for shapes that differ in their numbers only (core 9, core 10), so that rows line up."""
+    alike: dict[tuple[str, int, int], list[_Shape]] = {}
+    for shape in shapes:
+        alike.setdefault((shape.classes.split()[0], len(shape.lines), len(shape.inner)), []).append(shape)
+    for group in alike.values():
+        widest = max(shape.width for shape in group)
+        for shape in group:
+            shape.width = widest
 
 
 def _framed(kind: str, lines: list[str], inner: Sequence[_Shape]) -> _Shape:

@@ -10,14 +10,14 @@ let lastAnswer = new Date();
 let pollTimer = 0;
 let heatmapAt = 0;
 
-// The JSON at `path`, null where it is what we have already; throws where there is no good answer.
-async function news(path) {
+// What is at `path`, null where it is what we have already; throws where there is no good answer.
+async function news(path, read = (response) => response.json()) {
   const headers = etags.has(path) ? { "If-None-Match": etags.get(path) } : {};
   const response = await fetch(path, { headers, cache: "no-store", signal: AbortSignal.timeout(10000) });
   if (response.status === 304) return null;
   if (!response.ok) throw new Error(`${response.status} ${response.statusText}`);
   etags.set(path, response.headers.get("ETag"));
-  return response.json();
+  return read(response);
 }
 
 const heatmap = startHeatmap(async (probe, shown) => {
@@ -36,6 +36,7 @@ async function poll() {
   try {
     const answer = await news("/page/live");
     if (answer) show(answer);
+    await showMeasured();
     if (heatmapIsDue()) await heatmap.refresh();
     lastAnswer = new Date();
     banner.hidden = true;
@@ -90,15 +91,14 @@ function ages() {
   }
 }
 
+// Levels are inferred in the background, seconds after the daemon's start and now and then afterwards.
 async function showMeasured() {
+  const html = await news("/page/measured", (response) => response.text());
+  if (html === null) return;
   const holder = document.getElementById("measured");
-  try {
-    const response = await fetch("/page/measured");
-    if (!response.ok) throw new Error(response.statusText);
-    holder.innerHTML = await response.text();
-  } catch (error) {
-    holder.textContent = `Not available: ${error.message}`;
-  }
+  const open = holder.querySelector("details")?.open;
+  holder.innerHTML = html;
+  if (open) holder.querySelector("details").open = true;
 }
 
 function startHistory(form) {
@@ -124,7 +124,7 @@ async function start() {
   document.body.dataset.ready = "true";
   performance.mark("ready");
   document.addEventListener("visibilitychange", () => { if (!document.hidden) poll(); });
-  await Promise.all([showMeasured(), poll()]);
+  await poll();
 }
 
 start();
