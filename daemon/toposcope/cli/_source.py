@@ -6,7 +6,9 @@ TOPOSCOPE_URL; else a daemon at the default address; else the user's own store.
 
 from __future__ import annotations
 
+import http.client
 import os
+import ssl
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -18,21 +20,51 @@ import click
 import msgspec
 
 from toposcope import config
-from toposcope.errors import DaemonError
+from toposcope.errors import DaemonError, UsageError
+from toposcope.web_client import Credentials
 
 DEFAULT_URL: Final = "http://127.0.0.1:9847"
 _TIMEOUT_S: Final = 10.0
 _ANSWER_BYTES_MAX: Final = 256 << 20
 
+# Under this name click's context keeps what the options said.
+_CREDENTIALS: Final = "toposcope.credentials"
+
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
 def url_option(command: _Command) -> _Command:
-    """`--url`: which daemon to ask."""
+    """`--url`: which daemon to ask; and how to be let in. The latter goes to `find_daemon` by the context."""
+    for name, parameter, metavar, help_text in (
+        ("--key-file", "client_key_file", "FILE", "Its key."),
+        ("--cert-file", "client_certificate_file", "FILE", "Client certificate, where the daemon wants one."),
+        ("--ca-file", "ca_file", "FILE", "Authorities to trust instead of the system's."),
+        ("--password-file", "password_file", "FILE", "Holds the password (or set TOPOSCOPE_PASSWORD)."),
+        ("--user", "user", "NAME", "Who asks, where the daemon wants a password."),
+    ):
+        command = click.option(
+            name, parameter, metavar=metavar, help=help_text, expose_value=False, callback=_keep,
+            envvar=f"TOPOSCOPE_{name[2:].replace('-', '_').upper()}",
+            type=str if parameter == "user" else click.Path(path_type=Path),
+        )(command)  # fmt: skip
     return click.option(
         "--url", envvar="TOPOSCOPE_URL", metavar="URL",
         help=f"Ask this daemon (also TOPOSCOPE_URL). Default: one at {DEFAULT_URL}, if it runs.",
     )(command)  # fmt: skip
+
+
+def _keep(context: click.Context, parameter: click.Parameter, value: str | Path | None) -> None:
+    if value is not None:
+        context.meta.setdefault(_CREDENTIALS, {})[parameter.name] = value
+
+
+def _credentials() -> Credentials:
+    """What the options of `url_option` said in this run."""
+    context = click.get_current_context(silent=True)
+    given = dict(context.meta.get(_CREDENTIALS, {})) if context else {}
+    if given.get("user") and "password_file" not in given:
+        given["password"] = os.environ.get("TOPOSCOPE_PASSWORD")
+    return Credentials(**given)
 
 
 def config_option(command: _Command) -> _Command:
@@ -64,10 +96,17 @@ def settings_from(config_file: Path | None) -> config.Config:
 class Daemon:
     """A running daemon, asked over HTTP."""
 
-    def __init__(self, url: str) -> None:
-        if urllib.parse.urlsplit(url).scheme not in ("http", "https"):
+    def __init__(self, url: str, credentials: Credentials | None = None) -> None:
+        address = urllib.parse.urlsplit(url)
+        if address.scheme not in ("http", "https"):
             raise DaemonError(f"{url}: is not an http:// or https:// address")
+        if address.username or address.password:
+            raise UsageError("--url: a password doesn't belong into the address",
+                             "use --user and --password-file")  # fmt: skip
+        credentials = credentials or Credentials()
         self.url = url.rstrip("/")
+        self._headers = credentials.headers()
+        self._opener = credentials.opener(address.scheme)
 
     def get(self, path: str, **query: str) -> dict[str, Any]:
         """A JSON document. Raises DaemonError with the daemon's own sentence where it refuses."""
@@ -76,16 +115,18 @@ class Daemon:
     def get_bytes(self, path: str, **query: str) -> bytes:
         """The body of an answer."""
         address = self.url + path + ("?" + urllib.parse.urlencode(query) if query else "")
+        request = urllib.request.Request(address, headers=dict(self._headers))  # noqa: S310 - scheme checked
         try:
-            with urllib.request.urlopen(address, timeout=_TIMEOUT_S) as answer:  # noqa: S310 - scheme checked
+            with self._opener.open(request, timeout=_TIMEOUT_S) as answer:
                 return bytes(answer.read(_ANSWER_BYTES_MAX))
         except urllib.error.HTTPError as error:
-            raise DaemonError(f"{self.url}: {_refusal(error)}") from None
-        except OSError as error:
+            hint = "name yourself by --user and --password-file" if error.code == 401 else ""
+            raise DaemonError(f"{self.url}: {_refusal(error)}", hint) from None
+        except (OSError, http.client.HTTPException) as error:
             reason = getattr(error, "reason", None) or error
-            raise DaemonError(
-                f"{self.url}: can't be reached: {reason}", "is `toposcope serve` running?"
-            ) from None
+            is_tls = isinstance(reason, ssl.SSLError)
+            hint = "see --ca-file, --cert-file and --key-file" if is_tls else "is `toposcope serve` running?"
+            raise DaemonError(f"{self.url}: can't be reached: {reason}", hint) from None
 
 
 def _refusal(error: urllib.error.HTTPError) -> str:
@@ -98,7 +139,8 @@ def _refusal(error: urllib.error.HTTPError) -> str:
 
 def find_daemon(url: str | None) -> Daemon | None:
     """The daemon that was named, which has to answer; else one at the default address, if it does."""
-    daemon = Daemon(url or DEFAULT_URL)
+    # Whoever listens at the default address was not named: no password is shown there.
+    daemon = Daemon(url or DEFAULT_URL, _credentials() if url else None)
     try:
         daemon.get_bytes("/-/healthy")
     except DaemonError:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import base64
-import ssl
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -15,10 +12,10 @@ from typing import Any, Final
 import msgspec
 
 from toposcope.errors import DaemonError, UsageError
+from toposcope.web_client import Credentials
 
 _ANSWER_BYTES_MAX: Final = 256 << 20
 _ERROR_BYTES_MAX: Final = 65_536
-_SECRET_BYTES_MAX: Final = 65_536
 
 
 @dataclass(frozen=True)
@@ -58,13 +55,6 @@ class _Answer(msgspec.Struct):
     data: _Data
 
 
-class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """A redirect would carry the secret to whoever it names; it is reported instead."""
-
-    def redirect_request(self, *_: Any, **__: Any) -> None:  # noqa: ANN401 - the base class's signature
-        return None
-
-
 class Client:
     """Asks one server. Raises UsageError where the access makes no sense."""
 
@@ -75,18 +65,19 @@ class Client:
         if address.username or address.password:
             raise UsageError("--prometheus: a password doesn't belong into the address",
                              "use --user and --password-file")  # fmt: skip
-        if bool(access.user) != bool(access.password_file):
-            raise UsageError("--user and --password-file go together")
-        if access.user and access.bearer_token_file:
-            raise UsageError("only one of --user and --bearer-token-file can say who asks")
+        credentials = Credentials(
+            user=access.user,
+            password_file=access.password_file,
+            bearer_token_file=access.bearer_token_file,
+            ca_file=access.ca_file,
+            client_certificate_file=access.client_certificate_file,
+            client_key_file=access.client_key_file,
+            skip_verification=access.skip_verification,
+        )
         self._url = access.url.rstrip("/")
         self._timeout_s = access.timeout_s
-        self._headers = _authorization(access)
-        context = _tls(access) if address.scheme == "https" else None
-        handlers: list[urllib.request.BaseHandler] = [_NoRedirect()]
-        if context is not None:
-            handlers.append(urllib.request.HTTPSHandler(context=context))
-        self._opener = urllib.request.build_opener(*handlers)
+        self._headers = credentials.headers()
+        self._opener = credentials.opener(address.scheme)
 
     def query(self, expr: str, *, at_s: float | None = None) -> list[Series]:
         """The series of an instant query, now or at a time. Raises DaemonError in the server's words."""
@@ -109,39 +100,6 @@ class Client:
             return msgspec.json.decode(body, type=_Answer).data.result
         except msgspec.DecodeError as error:
             raise DaemonError(f"{self._url}: doesn't answer as Prometheus does: {error}") from None
-
-
-def _authorization(access: Access) -> Mapping[str, str]:
-    if access.user and access.password_file:
-        pair = f"{access.user}:{_secret(access.password_file)}".encode()
-        return {"Authorization": "Basic " + base64.b64encode(pair).decode()}
-    if access.bearer_token_file:
-        return {"Authorization": f"Bearer {_secret(access.bearer_token_file)}"}
-    return {}
-
-
-def _secret(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            secret = file.read(_SECRET_BYTES_MAX).decode().strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path}: can't be read: {getattr(error, 'strerror', None) or error}") from error
-    if not secret or "\n" in secret:
-        raise UsageError(f"{path}: has to hold one line, the secret")
-    return secret
-
-
-def _tls(access: Access) -> ssl.SSLContext:
-    try:
-        context = ssl.create_default_context(cafile=str(access.ca_file) if access.ca_file else None)
-        if access.client_certificate_file:
-            context.load_cert_chain(access.client_certificate_file, access.client_key_file)
-    except OSError as error:  # ssl.SSLError is one
-        raise UsageError(f"the TLS files can't be used: {error}") from error
-    if access.skip_verification:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    return context
 
 
 def _refusal(error: urllib.error.HTTPError) -> str:
