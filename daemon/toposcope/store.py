@@ -354,14 +354,12 @@ def _check_schema(database: sqlite3.Connection, path: Path) -> None:
 
 
 def _set_aside(path: Path) -> Path:
-    """Rename a damaged file and its journal to the first free `.damaged-N`; returns the new name."""
+    """Rename a damaged file to the first free `.damaged-N`; returns the new name. Its journal goes."""
     for number in range(1, 1000):
         target = path.with_name(f"{path.name}.damaged-{number}")
         if not target.exists():
             path.rename(target)
-            # SQLite's journal may hold the newest visits; its index of the journal is made anew.
-            if (journal := Path(f"{path}-wal")).exists():
-                journal.rename(f"{target}-wal")
-            Path(f"{path}-shm").unlink(missing_ok=True)
+            for suffix in ("-wal", "-shm"):
+                Path(f"{path}{suffix}").unlink(missing_ok=True)
             return target
     raise StoreError(f"{path}: is damaged, and there are 999 damaged ones beside it", "remove them")

@@ -47,7 +47,7 @@ def test_a_new_task_is_visited_in_a_burst_and_then_once_an_interval() -> None:
 
 def test_what_was_visited_before_a_restart_needs_no_burst() -> None:
     task = _task(1)
-    times = [time for time, _ in _run(Schedule([task], 0.0, frozenset([task.identity.id])), 600.0)]
+    times = [time for time, _ in _run(Schedule([task], 0.0, {task.identity.id: 0.0}), 600.0)]
     assert len(times) <= 3
 
 
@@ -62,7 +62,7 @@ def test_nothing_starves_when_more_is_due_than_there_is_time_for() -> None:
 
 
 def test_a_busy_cpu_is_postponed_until_it_has_waited_too_long() -> None:
-    schedule, now_s = Schedule([_task(1)], 0.0, frozenset([_task(1).identity.id])), 0.0
+    schedule, now_s = Schedule([_task(1)], 0.0, {_task(1).identity.id: 0.0}), 0.0
     waited = []
     for _ in range(2000):
         now_s += schedule.wait_s(now_s) or 0.0
@@ -101,3 +101,25 @@ def test_an_idle_night_buys_at_most_a_minute() -> None:
     budget = Budget(0.01, 0.0)
     assert budget.balance_s(30_000.0) == pytest.approx(0.6)
     assert Budget(0.0, 0.0).wait_s(1.0) == float("inf")
+
+
+def test_a_schedule_that_is_made_anew_again_and_again_puts_nothing_off() -> None:
+    """Reloads and hotplug every ten minutes; intervals of hours come all the same."""
+    tasks = [_task(number, interval_s=4 * 3600.0) for number in range(20)]
+    last_s = {task.identity.id: 0.0 for task in tasks}
+    visits = dict.fromkeys(last_s, 0)
+    for now_s in range(0, 86_400, 600):
+        schedule = Schedule(tasks, float(now_s), {each: now_s - time_s for each, time_s in last_s.items()})
+        while (picked := schedule.next_task(now_s + 599.0)) is not None:
+            visits[picked[0].identity.id] += 1
+            last_s[picked[0].identity.id] = now_s + 599.0
+            schedule.done(now_s + 599.0)
+    assert min(visits.values()) >= 5, visits
+
+
+def test_a_clock_that_stepped_spoils_no_schedule() -> None:
+    task = _task(1)
+    for age_s in (-1e9, 1e9):
+        wait_s = Schedule([task], 0.0, {task.identity.id: age_s}).wait_s(0.0)
+        assert wait_s is not None
+        assert 0 <= wait_s <= task.choice.interval_s

@@ -71,8 +71,9 @@ class MeasuringLoop:
 
     def set_tasks(self, tasks: Sequence[Task]) -> None:
         """Measure these from now on; what was visited before keeps its place in the order of things."""
-        visited = frozenset(result.identity.id for result in self._view.results)
-        self._schedule = Schedule(tasks, self._clock.monotonic_s(), visited)
+        wall_s = self._clock.wall_s()
+        ages_s = {result.identity.id: wall_s - result.last_time_s for result in self._view.results}
+        self._schedule = Schedule(tasks, self._clock.monotonic_s(), ages_s)
         self._revalidation = Revalidation()
         self._set_limits()
         self._load.set_cpus(self._view.machine.online_cpus)

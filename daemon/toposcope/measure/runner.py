@@ -24,6 +24,8 @@ from toposcope.clock import Clock, SystemClock
 from toposcope.errors import ToposcopeError
 
 STDOUT_BYTES_MAX: Final = 32 << 20
+# A longer line is no result, and putting it together would cost the square of its length.
+_LINE_BYTES_MAX: Final = 2 << 20
 _STDERR_BYTES_KEPT: Final = 4096
 _READ_BYTES: Final = 1 << 16
 
@@ -230,7 +232,7 @@ class _Child:
 
     def _take_output(self, chunk: bytes) -> None:
         self._stdout_bytes += len(chunk)
-        if self._stdout_bytes > STDOUT_BYTES_MAX:
+        if self._stdout_bytes > STDOUT_BYTES_MAX or len(self._pending) > _LINE_BYTES_MAX:
             self._too_much = True
             return
         *lines, self._pending = (self._pending + chunk).split(b"\n")

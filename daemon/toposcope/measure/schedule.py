@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import heapq
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Final
 
 from toposcope.measure.plan import Task
@@ -45,8 +46,14 @@ class _Ready:
 class Schedule:
     """The tasks and when each is due, on a monotonic clock."""
 
-    def __init__(self, tasks: Sequence[Task], now_s: float, visited: frozenset[str] = frozenset()) -> None:
-        """`visited` holds ids of results that are known already: these skip the burst."""
+    def __init__(
+        self, tasks: Sequence[Task], now_s: float, ages_s: Mapping[str, float] = MappingProxyType({})
+    ) -> None:
+        """`ages_s` holds the age of the newest visit of each known result: there is no burst for these.
+
+        They are due after their phase, and no later than an interval after that visit: a schedule that is
+        made anew at every restart, reload or hotplug must not put long intervals off again and again.
+        """
         self._waiting: list[tuple[float, int, _Entry]] = []
         self._ready: list[_Ready] = []
         self._orders = 0
@@ -54,9 +61,11 @@ class Schedule:
             entry = _Entry(task, now_s)
             if task.spec.visit_ms > _BURST_VISIT_MS_MAX or task.tier > _BURST_TIER_MAX:
                 entry.visits = BURST_VISITS
-            if task.identity.id in visited:
+            if (age_s := ages_s.get(task.identity.id)) is not None:
                 entry.visits = BURST_VISITS
-                entry.due_s = now_s + _phase(task) * task.choice.interval_s
+                interval_s = task.choice.interval_s
+                # The wall clock may have stepped: ages below zero and beyond all measure are harmless.
+                entry.due_s = now_s + min(_phase(task) * interval_s, max(0.0, interval_s - max(0.0, age_s)))
             self._push(entry)
 
     def __len__(self) -> int:
