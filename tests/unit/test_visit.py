@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -193,3 +194,29 @@ def test_two_measurers_take_turns_and_the_second_says_that_it_waits() -> None:
 
     asyncio.run(both())
     assert order == ["first begins", "second waits", "first ends", "second begins", "second ends"]
+
+
+@pytest.mark.parametrize(("busy", "verdict"), [({1}, "noisy"), ({5}, "ok"), (set(), "ok")])
+def test_a_session_asks_once_who_is_busy_where_a_probe_feels_it(
+    program: Path, busy: set[int], verdict: str
+) -> None:
+    program.write_text(f"#!/bin/sh\necho '{_line(0, 1)}'")
+    program.chmod(0o755)
+    asked: list[str] = []
+
+    async def look() -> frozenset[int]:
+        asked.append("look")
+        return frozenset(busy)
+
+    plain = _task()
+    feeling = Task(
+        ProbeChoice(replace(_SPEC, feels_load=True), 300.0, 3600.0), Identity("wakeup", Target((0, 1)), {}), 0
+    )
+    session = Session(
+        Visitor(SystemClock(), steal_ms=lambda _: 0.0), SystemClock(), lambda *_: None, look=look
+    )
+    asyncio.run(session.measure([[plain]]))
+    assert asked == []
+    asyncio.run(session.measure([[feeling], [feeling]]))
+    assert asked == ["look"]
+    assert [visit.verdict for _, visits in session.visited() for visit in visits] == ["ok", verdict, verdict]

@@ -144,7 +144,7 @@ def _run_session(
             steal_ms=meter.steal_ms,
             on_wait=lambda: console.print("another process is measuring: waiting for it"),
         )
-        session = Session(visitor, clock, lambda task, _: advance(task.identity.id), keep_all)
+        session = Session(visitor, clock, lambda task, _: advance(task.identity.id), keep_all, meter.look)
         try:
             asyncio.run(session.measure(rounds(session), budget_s=budget_s))
         except KeyboardInterrupt:

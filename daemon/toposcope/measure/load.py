@@ -5,6 +5,7 @@ From psutil, and from the kernel's pressure stall information (Documentation/acc
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
@@ -59,6 +60,13 @@ class LoadMeter:
         """Whether these CPUs had better be left alone: one of them is busy, or tasks wait for CPUs."""
         pressed = self.pressure_ratio is not None and self.pressure_ratio > PRESSURE_RATIO_MAX
         return pressed or any(self.busy_ratio(cpu) > BUSY_RATIO for cpu in cpus)
+
+    async def look(self) -> frozenset[int]:
+        """The CPUs that others keep busy: waits for half a second, in which nothing of ours should run."""
+        self.set_cpus(self._cpus)
+        self._sampled_s = self._clock.monotonic_s()
+        await asyncio.sleep(_INTERVAL_S_MIN + 0.01)
+        return frozenset(cpu for cpu in self._cpus if self.busy_ratio(cpu) > BUSY_RATIO)
 
     def _sample(self) -> None:
         now_s = self._clock.monotonic_s()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from typing import Final
 
 from toposcope.clock import Clock
@@ -18,22 +18,31 @@ _PAIRS_TOGETHER_MAX: Final = 64
 
 OnVisit = Callable[[Task, Visit], None]
 Keep = Callable[[Sequence[tuple[Task, Visit]]], None]
+Look = Callable[[], Awaitable[frozenset[int]]]
 
 
 class Session:
     """Visits tasks once or several times; what it has so far can be read at any time.
 
     `on_visit` hears of each visit at once and must not fail; `keep` is handed the visits of each process when
-    it has ended, also where that is because somebody lost patience.
+    it has ended, also where that is because somebody lost patience. `look` tells which CPUs others keep busy;
+    it is asked once, before the first visit that feels such load.
     """
 
     def __init__(
-        self, visitor: Visitor, clock: Clock, on_visit: OnVisit, keep: Keep = lambda _: None
+        self,
+        visitor: Visitor,
+        clock: Clock,
+        on_visit: OnVisit,
+        keep: Keep = lambda _: None,
+        look: Look | None = None,
     ) -> None:
         self._visitor = visitor
         self._clock = clock
         self._on_visit = on_visit
         self._keep_all = keep
+        self._look = look
+        self._busy_cpus: frozenset[int] = frozenset()
         self._unkept: list[tuple[Task, Visit]] = []
         self._tasks: dict[str, Task] = {}
         self._visits: dict[str, list[Visit]] = {}
@@ -52,13 +61,24 @@ class Session:
 
     async def _visit_all(self, tasks: Sequence[Task]) -> None:
         """In one process, or in as many more as broke off: each of them did one target at least."""
+        busy = await self._is_felt(tasks)
         while tasks:
             try:
-                done = await self._visitor.visit_together(tasks, on_surveyed=self._keep_each(tasks))
+                hear = self._keep_each(tasks)
+                done = await self._visitor.visit_together(tasks, busy=busy, on_surveyed=hear)
             finally:
                 unkept, self._unkept = self._unkept, []
                 self._keep_all(unkept)
             tasks = tasks[len(done) :]
+
+    async def _is_felt(self, tasks: Sequence[Task]) -> bool:
+        """Whether these tasks, which are of one probe, feel the load of CPUs that others keep busy."""
+        if not tasks[0].spec.feels_load:
+            return False
+        if self._look is not None:
+            look, self._look = self._look, None
+            self._busy_cpus = await look()
+        return any(not self._busy_cpus.isdisjoint(task.identity.target.cpus) for task in tasks)
 
     def _keep_each(self, tasks: Sequence[Task]) -> Callable[[Surveyed], None]:
         pending = iter(tasks)

@@ -155,6 +155,17 @@ PLANNED: Final = Family("toposcope_planned_targets", "gauge", "Targets that are 
 LOCK_WAITS: Final = Family(
     "toposcope_measuring_lock_waits", "counter", "Times that another measuring process had to be waited for."
 )
+POSTPONED: Final = Family(
+    "toposcope_postponed_targets", "gauge", "Targets whose visit waits for CPUs that others keep busy."
+)
+PRESSURE: Final = Family(
+    "toposcope_cpu_pressure_ratio",
+    "gauge",
+    "Share of the last 10 s in which some task waited for a CPU, as the kernel has it (PSI).",
+)
+FULL_LOOKS: Final = Family(
+    "toposcope_full_looks", "counter", "Times that all was looked at again since a representative had moved."
+)
 BUDGET_LIMIT: Final = Family(
     "toposcope_budget_limit_ratio",
     "gauge",
@@ -176,7 +187,8 @@ FIXED: Final = (
     BUILD, REPLAY, MACHINE, SETTING, SETS, CPU, NODE_MEMORY, NODE_DISTANCE, DOUBTS, VERDICT, SUCCESS,
     MODE_SHARE, TARGETS, PAIR_VERDICTS, PAIR_SUCCESS, PLACEMENT, CLAIM_VERDICT, CLAIM_RATIO, AGREEMENT,
     DRIFTED, AUDIT, SELF_TEST, SELF_TEST_TIME, EVENTS, VISITS, FAULTS, KEPT, DROPPED, DURATION, CPU_TIME,
-    PROBE_SUCCESS, PLANNED, LOCK_WAITS, BUDGET_LIMIT, BUDGET_SPENT, BUDGET_BALANCE, LEFT_OUT,
+    PROBE_SUCCESS, PLANNED, LOCK_WAITS, POSTPONED, PRESSURE, FULL_LOOKS, BUDGET_LIMIT, BUDGET_SPENT,
+    BUDGET_BALANCE, LEFT_OUT,
 )  # fmt: skip
 
 

@@ -64,6 +64,10 @@ def _add_events(events: Sequence[tuple[str, int]], samples: Samples) -> None:
 def _add_status(status: Mapping[str, Any], samples: Samples) -> None:
     samples.add(catalogue.PLANNED, status.get("tasks", 0))
     samples.add(catalogue.LOCK_WAITS, status.get("lock_waits", 0))
+    samples.add(catalogue.POSTPONED, status.get("postponed", 0))
+    samples.add(catalogue.FULL_LOOKS, status.get("full_looks", 0))
+    if (pressure := status.get("cpu_pressure_ratio")) is not None:
+        samples.add(catalogue.PRESSURE, pressure)
     for name, numbers in status.get("budget", {}).items():
         samples.add(catalogue.BUDGET_LIMIT, numbers["ratio"], budget=name)
         samples.add(catalogue.BUDGET_SPENT, numbers["spent_s"], budget=name)
