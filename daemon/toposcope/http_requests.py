@@ -19,6 +19,8 @@ from toposcope.errors import UsageError
 from toposcope.evidence import evidence_of
 from toposcope.http import ApiError, Control, json_response, read_body
 from toposcope.topology.cpulist import parse_cpulist
+from toposcope.topology.hostload import read_free_memory_bytes
+from toposcope.topology.sysfs import Root
 from toposcope.view import View
 
 _T = TypeVar("_T")
@@ -60,8 +62,15 @@ class Requests:
         return self._advise(http_request, _decode(await read_body(http_request), Request))
 
     def _advise(self, http_request: HttpRequest, request: Request) -> Response:
-        evidence = evidence_of(self._view, self._clock.wall_s(), "daemon")
+        evidence = evidence_of(self._view, self._clock.wall_s(), "daemon", self._free_memory_bytes())
         return json_response(http_request, to_document(recommend(request, evidence)))
+
+    def _free_memory_bytes(self) -> dict[int, int]:
+        """Of this machine's nodes, now; empty in replay."""
+        machine = self._view.machine
+        if self._view.mode != "live" or not machine.is_this_system:
+            return {}
+        return read_free_memory_bytes(Root("/"), [node.id for node in machine.numa_nodes])
 
     async def _post_measure(self, http_request: HttpRequest) -> Response:
         if not self._control.lifecycle_enabled:

@@ -29,6 +29,8 @@ VARIANT: Final = (("model", "thread"),)
 _UNUSABLE_SHARE_MAX: Final = 0.5
 
 
+_BARE: Final = "only a matrix was given: one package is assumed, its caches, cores and nodes are unknown"
+
 _Row = tuple[int, list[int], list[float]]
 _Key = TypeVar("_Key")
 
@@ -65,8 +67,12 @@ def _check_same_cpus(machine: Machine, matrix: Matrix, name: str) -> None:
 def machine_of(matrix: Matrix) -> Machine:
     """A machine that has the matrix's CPUs and, since nothing tells more, one package that holds them all."""
     cpus = tuple(sorted(matrix.cpus))
-    doubt = "only a matrix was given: one package is assumed, its caches, cores and nodes are unknown"
-    return Machine(is_this_system=False, online_cpus=cpus, packages=(cpus,), doubts=(doubt,))
+    return Machine(is_this_system=False, online_cpus=cpus, packages=(cpus,), doubts=(_BARE,))
+
+
+def is_bare(machine: Machine) -> bool:
+    """Whether nothing is known of the machine but its CPUs, since only a matrix was given."""
+    return _BARE in machine.doubts
 
 
 @dataclass(frozen=True, slots=True)

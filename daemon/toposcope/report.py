@@ -7,7 +7,7 @@ clear costs three visits a side, what is close has most of the time.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -33,14 +33,17 @@ Visited = Sequence[tuple[Identity, Sequence[Visit]]]
 
 
 def rounds(
-    machine: Machine, *, cpus: Sequence[int], interpreters: Sequence[str], visited: Callable[[], Visited]
-) -> Iterator[list[Task]]:
+    machine: Machine, *, cpus: Sequence[int], interpreters: Sequence[str], visited: Callable[[], Visited],
+    only: Collection[str] | None = None,
+) -> Iterator[list[Task]]:  # fmt: skip
     """The tasks of each round, on the planner's most important targets; `visited` tells what they brought.
 
-    The first rounds visit both sides of every claim. Then comes what is only told beside them, once. Then
-    rounds of what is not settled.
+    The first rounds visit both sides of every claim (or of those in `only`, and nothing else). Then comes
+    what is only told beside them, once. Then rounds of what is not settled.
     """
     planned = list(_planned(machine, cpus, interpreters))
+    if only is not None:
+        planned = [(task, kept) for task, names in planned if (kept := [n for n in names if n in only])]
     compared = [(task, names) for task, names in planned if names]
     for _ in range(_FIRST_ROUNDS):
         yield _round([task for task, _ in compared])

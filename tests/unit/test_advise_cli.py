@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from advise_machines import two_sockets
 from shared_material import shared_path
+from toposcope import replay
 from toposcope.advise.communication import parse_communication
-from toposcope.advise.matrix_only import machine_of
+from toposcope.advise.matrix_only import with_cores_shown
 from toposcope.advise.request import Edge
 from toposcope.advise.siblings import siblings
 from toposcope.cli._request import parse_size
@@ -120,7 +121,9 @@ def test_cores_are_told_from_latencies_alone(name: str) -> None:
     wanted = sorted(tuple(core) for core in expected.get("core", []) if len(core) > 1)
     matrix = read_matrix(shared_path("latency_matrices", f"{name}.csv"))
     assert list(siblings(matrix)) == wanted
-    assert machine_of(matrix).online_cpus == tuple(sorted(matrix.cpus))
+    shown = with_cores_shown(replay.machine_of(matrix), matrix)
+    assert [core for core in shown.cores or () if len(core) > 1] == wanted
+    assert shown.packages is None
 
 
 # ------------------------------------------------------------------------------------- parsers

@@ -29,10 +29,11 @@ class NodeCosts:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What runs now: CPUs that others keep busy, and free memory of each node."""
+    """What runs now: CPUs that others keep busy (if anyone looked), and free memory of each node."""
 
     busy_cpus: tuple[int, ...] = ()
     free_memory_bytes: Mapping[int, int] = field(default_factory=dict)
+    cpus_are_known: bool = True
 
 
 @dataclass(frozen=True)

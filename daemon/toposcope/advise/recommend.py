@@ -26,7 +26,7 @@ from toposcope.errors import UsageError
 
 _LEAST_GAIN: Final = 0.02  # less than this is not worth a command line
 _LEAVE: Final = "leave it as it is"
-_MEASURE_FIRST: Final = "run `toposcope measure cacheline_cas` on the host, or give --matrix FILE.csv"
+_MEASURE_FIRST: Final = "run `toposcope measure cacheline_cas` there, add --measure or --matrix FILE.csv"
 
 _NEVER_CONSIDERED: Final = (
     "interrupts, devices and network cards: where they are attached is not looked at",
@@ -197,7 +197,7 @@ def _with_commands(placement: Placement, evidence: Evidence, command: Sequence[s
 
 def _not_considered(request: Request, evidence: Evidence, costs: PairCosts) -> tuple[str, ...]:
     notes = []
-    if evidence.load is None:
+    if evidence.load is None or not evidence.load.cpus_are_known:
         notes.append("what else runs on the machine now")
     if evidence.node_costs is None and len(evidence.machine.numa_nodes) > 1:
         notes.append("memory latency and bandwidth of the nodes: not measured")

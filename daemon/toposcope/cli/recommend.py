@@ -8,18 +8,14 @@ from typing import Any, Final
 import click
 
 from toposcope.advise.answer import Placement, Recommendation, to_document
-from toposcope.advise.facts import Evidence
 from toposcope.advise.launchers import LAUNCHERS, command_for
-from toposcope.advise.matrix_only import machine_of
 from toposcope.advise.recommend import recommend
 from toposcope.cli import _evidence, _source
 from toposcope.cli._output import format_option, print_json
 from toposcope.cli._request import request_of, request_options
 from toposcope.errors import UsageError
-from toposcope.matrix import read_matrix
 from toposcope.render.topology_svg import topology_svg
 from toposcope.topology.cpulist import format_cpulist
-from toposcope.topology.load import load_machine
 from toposcope.units import format_ns
 
 _PLACEHOLDER: Final = ("COMMAND",)
@@ -30,6 +26,7 @@ _PLACEHOLDER: Final = ("COMMAND",)
 @request_options(workers_required=True)
 @click.option("--for", "launcher", metavar="LAUNCHER",
               help=f"Print just the words of this launcher: {', '.join(LAUNCHERS)}.")  # fmt: skip
+@click.option("--measure", "measure_now", is_flag=True, help="First measure what the answer lacks, here.")
 @_source.url_option
 @_source.config_option
 @click.option(
@@ -44,6 +41,7 @@ def command(
     *,
     output_format: str,
     launcher: str | None,
+    measure_now: bool,
     url: str | None,
     config_file: Path | None,
     sysroot: Path | None,
@@ -54,7 +52,8 @@ def command(
 ) -> None:
     """Say on which CPUs to run N workers, as threads or processes, and why.
 
-    Gains are told from measured results only; without any, the answer says what to measure.
+    Gains are told from measured results only; without any, the answer says what to measure, and --measure
+    measures it.
     """
     request = request_of(**options)
     if launcher is not None and launcher not in LAUNCHERS:
@@ -62,7 +61,13 @@ def command(
             f"there are no words for {launcher[:40]!r}", f"known launchers: {', '.join(LAUNCHERS)}"
         )
     if sysroot or topology_file or matrix_file:
-        evidence = replayed(sysroot, topology_file, matrix_file)
+        if measure_now:
+            raise UsageError("another machine can't be measured from here", "leave --measure out")
+        evidence = _evidence.replayed(sysroot, topology_file, matrix_file)
+    elif measure_now:
+        from toposcope.cli import _advice_measuring
+
+        evidence = _advice_measuring.measured(request, url, config_file)
     else:
         evidence = _evidence.live(url, config_file)
     answer = recommend(request, evidence, command_words or _PLACEHOLDER)
@@ -76,22 +81,6 @@ def command(
         click.echo(topology_svg(evidence.machine, {"advised": answer.placements[0].cpus}), nl=False)
     else:
         click.echo(text(answer))
-
-
-def replayed(sysroot: Path | None, topology_file: Path | None, matrix_file: Path | None) -> Evidence:
-    """The evidence that files hold."""
-    machine = load_machine(sysroot, topology_file) if sysroot or topology_file else None
-    matrix = read_matrix(matrix_file) if matrix_file else None
-    if machine is None:
-        assert matrix is not None
-        return Evidence(machine_of(matrix), False, matrix, mode="replay", source=str(matrix_file))
-    source = ", ".join(str(path) for path in (sysroot, topology_file, matrix_file) if path)
-    if matrix is not None and not set(matrix.cpus) & set(machine.online_cpus):
-        raise UsageError(
-            f"{matrix_file}: none of its CPUs is in the topology",
-            "give a topology and a matrix of the same machine",
-        )
-    return Evidence(machine, matrix=matrix, mode="replay", source=source)
 
 
 def text(answer: Recommendation) -> str:

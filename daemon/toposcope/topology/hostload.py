@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -46,6 +47,27 @@ def parse_stat(text: str) -> dict[int, CpuTicks]:
             steal = ticks[_STEAL_FIELD] if len(ticks) > _STEAL_FIELD else 0
             found[int(name[3:])] = CpuTicks(total - sum(ticks[field] for field in _IDLE_FIELDS), steal, total)
     return found
+
+
+def read_free_memory_bytes(root: Root, nodes: Iterable[int]) -> dict[int, int]:
+    """What each node has left, file pages that can be dropped included; nodes that don't say are absent."""
+    texts = {node: root.text(f"sys/devices/system/node/node{node}/meminfo") for node in nodes}
+    found = {node: parse_node_meminfo(text) for node, text in texts.items() if text is not None}
+    return {node: size for node, size in found.items() if size is not None}
+
+
+def parse_node_meminfo(text: str) -> int | None:
+    """From `Node 0 MemFree:  1234 kB`; inactive file pages count as free. None where there is no MemFree.
+
+    Source: drivers/base/node.c, and Documentation/filesystems/proc.rst for what the fields mean.
+    """
+    sizes = {}
+    for line in text.splitlines():
+        words = line.split()
+        if len(words) == 5 and words[4] == "kB" and words[3].isascii() and words[3].isdigit():
+            sizes[words[2]] = int(words[3][:15]) << 10
+    free = sizes.get("MemFree:")
+    return None if free is None else free + sizes.get("Inactive(file):", 0)
 
 
 def read_cpu_quota(root: Root) -> float | None:
