@@ -22,7 +22,9 @@ from toposcope.store import Store
 _FILE_BYTES_MAX = 256 << 20
 _EVENTS_READ = 1000
 
-Results = Sequence[Mapping[str, Any]]
+_Results = Sequence[Mapping[str, Any]]
+# Results before and after, the settings that changed in between, and where all that comes from.
+_Compared = tuple[_Results, _Results, dict[str, tuple[Any, Any]], str]
 
 
 @click.command()
@@ -43,20 +45,18 @@ def command(
     now_s = time.time()
     moments = (parse_moment(before, now_s), parse_moment(after, now_s))
     if Path(before).exists() or Path(after).exists() or None in moments:
-        (machine_before, results_before), (machine_after, results_after) = _read(before), _read(after)
-        settings = settings_changed(machine_before, machine_after)
-        source = "files"
+        old, new, settings, source = _exported(before, after)
     else:
-        times = (moments[0] or 0.0, moments[1] or 0.0)
-        results_before, results_after, settings, source = _stored(times, url, config_file)
-    found = compare(results_before, results_after)
+        times_s = (moments[0] or 0.0, moments[1] or 0.0)
+        old, new, settings, source = _stored(times_s, url, config_file)
+    found = compare(old, new)
     shown = [each for each in found if show_all or each.change != "same"]
     if output_format == "json":
         changed = {name: list(pair) for name, pair in settings.items()}
         print_json({"schema_version": 1, "source": source, "settings": changed, "results": shown})
         return
-    for name, (old, new) in settings.items():
-        click.echo(f"setting {name}: {old} -> {new}")
+    for name, (value_before, value_after) in settings.items():
+        click.echo(f"setting {name}: {value_before} -> {value_after}")
     for difference in shown:
         click.echo(_line(difference))
     same = sum(each.change == "same" for each in found)
@@ -71,10 +71,14 @@ def _line(difference: Difference) -> str:
     return f"{difference.change:8} {difference.id}: {difference.measure} {values} (×{difference.ratio:.3f})"
 
 
-def _stored(
-    times_s: tuple[float, float], url: str | None, config_file: Path | None
-) -> tuple[Results, Results, dict[str, tuple[Any, Any]], str]:
-    """(results then, results later, settings that changed in between, source) of a daemon or a store."""
+def _exported(before: str, after: str) -> _Compared:
+    """What two files of `toposcope export` hold."""
+    (machine_before, old), (machine_after, new) = _read(before), _read(after)
+    return old, new, settings_changed(machine_before, machine_after), "files"
+
+
+def _stored(times_s: tuple[float, float], url: str | None, config_file: Path | None) -> _Compared:
+    """What a daemon, or the user's own store, knows of two times."""
     daemon = _source.find_daemon(url)
     if daemon is not None:
         old, new = (daemon.get("/api/v1/results", at=repr(time_s))["results"] for time_s in times_s)
