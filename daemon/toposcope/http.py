@@ -16,7 +16,7 @@ import msgspec
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -244,6 +244,7 @@ def make_app(
             ApiError: _answer_api_error,
             ToposcopeError: _answer_toposcope_error,
             HTTPException: _answer_http_error,
+            ClientDisconnect: _answer_nobody,
             Exception: _answer_mistake,
         },
     )
@@ -370,6 +371,12 @@ async def _answer_http_error(_: Request, error: Exception) -> Response:
     return _error_response(
         ApiError(error.status_code, code, error.detail, "see /openapi.json for what is served")
     )
+
+
+async def _answer_nobody(_: Request, error: Exception) -> Response:
+    """The client left in the middle of its request: no mistake of ours, and nobody to tell."""
+    del error
+    return Response(status_code=400)
 
 
 async def _answer_mistake(_: Request, error: Exception) -> Response:

@@ -42,6 +42,6 @@ def set_up(settings: Log) -> None:
     journal = bool(os.environ.get("JOURNAL_STREAM"))
     handler.setFormatter(_Json() if settings.format == "json" else _Text(journal))
     logging.basicConfig(level=settings.level.upper(), handlers=[handler], force=True)
-    # One line a request is the business of a proxy; failures still get through.
-    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    # uvicorn warns of each request that is none: a line for whoever sends garbage, as fast as they send it.
+    logging.getLogger("uvicorn").setLevel(logging.ERROR)
     logging.getLogger("asyncio").setLevel(logging.WARNING)

@@ -150,6 +150,8 @@ def test_clients_that_never_finish_their_requests_delay_no_scraper_and_no_end(tm
             begin_s = time.monotonic()
             assert daemon.get("/metrics")[0] == 200
             assert time.monotonic() - begin_s < 2.0
+        time.sleep(1.1)  # whoever has just connected gets a second to ask
+        assert daemon.get("/metrics")[0] == 200
         open_files = list(Path(f"/proc/{daemon.process.pid}/fd").iterdir())
         assert len(open_files) < 60
         assert daemon.stop() < 2.0
