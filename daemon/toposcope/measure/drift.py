@@ -174,6 +174,11 @@ class Detector:
         """The estimate that visits are compared with, None while learning."""
         return None if self._baseline is None else math.exp(self._baseline.centre)
 
+    @property
+    def variation_ratio(self) -> float | None:
+        """By how much visits differ by now, as a ratio; None while learning. docs/drift.md has its curves."""
+        return None if self._baseline is None else math.expm1(self._noise.spread)
+
     def add(self, visit: Visit) -> DriftEvent | None:
         """Take the next visit; the change that it proves, if any. Visits that vary too much are left out."""
         left_out = visit.variation_ratio > MAX_VARIATION_RATIO or visit.estimate <= 0

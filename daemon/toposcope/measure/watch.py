@@ -69,13 +69,16 @@ class WatchMemory(msgspec.Struct, frozen=True):
 
 
 class GroupStanding(msgspec.Struct, frozen=True):
-    """One group now: `baseline` in the measure's unit, None while learning; `changed_s`: its last change."""
+    """One group now. `baseline` (in the measure's unit) and `variation_ratio` (by how much visits differ) are None
+    while learning; `changed_s` is of its last change.
+    """
 
     probe: str
     variant: str
     relation: str
     state: State
     baseline: float | None
+    variation_ratio: float | None
     changed_s: float | None
 
 
@@ -147,7 +150,13 @@ class Watch:
     def standings(self) -> tuple[GroupStanding, ...]:
         """Every group that is watched, and whether its next change could be seen."""
         return tuple(
-            GroupStanding(*key, series.detector.state, series.detector.baseline, series.changed_s)
+            GroupStanding(
+                *key,
+                series.detector.state,
+                series.detector.baseline,
+                series.detector.variation_ratio,
+                series.changed_s,
+            )
             for key, series in self._series.items()
         )
 
