@@ -7,12 +7,12 @@ import contextlib
 import signal
 from typing import Any, Final
 
-from toposcope import __version__, config, http, serving
+from toposcope import __version__, config, http, report, serving
 from toposcope.clock import SystemClock
 from toposcope.errors import UsageError
 from toposcope.http_requests import Requests
 from toposcope.inferring import infer_in_child
-from toposcope.judgements import Judgements
+from toposcope.judgements import ClaimStanding, Judgements
 from toposcope.matrix import Matrix
 from toposcope.page.handlers import Page
 from toposcope.results import Result, Visit
@@ -60,7 +60,11 @@ class ReplayService:
             )
 
     async def _judge(self) -> None:
-        """Infer the topology from the matrix, once, and hold the declared one against it."""
+        """Say that no claim was tested; infer the topology, once, and hold the declared one against it."""
+        claims = tuple(
+            ClaimStanding(each.claim, each.verdict) for each in report.judged([], self.view.machine)
+        )
+        self.view.set_judgements(Judgements(claims=claims))
         matrix = self.view.matrix()
         if len(matrix.cpus) < 2 or not any(cell is not None for row in matrix.cells for cell in row):
             return
@@ -69,7 +73,7 @@ class ReplayService:
             return
         found = compare(self.view.machine, matrix, inference)
         agreement = {level.level: level.state for level in found.levels}
-        self.view.set_judgements(Judgements(agreement=agreement, declared=found, inference=inference))
+        self.view.set_judgements(Judgements(claims, agreement, declared=found, inference=inference))
 
     def ready(self) -> str:
         """A replay is ready as soon as it answers."""

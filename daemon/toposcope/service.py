@@ -147,6 +147,7 @@ class Service:
         )
         for identity, measure, visits in stored:
             self._view.load(identity, measure, visits)
+        self._view.pool()
 
     def _measurable(self) -> tuple[tuple[int, ...], tuple[str, ...]]:
         return measurable_cpus(self._view.machine, self._settings.probes), self._interpreters

@@ -124,7 +124,9 @@ def test_ranking_puts_the_cheaper_first_and_the_unable_last():
 @pytest.mark.parametrize("model", [replays.TWO_SOCKETS, replays.Model("x", l3_domains_per_package=4, cores_per_l3=4)],
                          ids=["one L3 a package", "four"])  # fmt: skip
 def test_the_short_search_finds_what_recommend_finds(model, smt, sharing):
-    levels = {relation: Level(cost, cost, cost) for relation, cost in model.latency_ns.items()}
+    # Where an L3 domain is all of a package, its relation has the wider name.
+    costs = {"package": model.latency_ns["l3"]} | model.latency_ns
+    levels = {relation: Level(cost, cost, cost) for relation, cost in costs.items()}
     host = Host("h", "j", "m", "f", "live", levels)
     shape = replace(shape_of(model), domain_pairs_ns={})
     machine = machine_of(shape)

@@ -12,6 +12,7 @@ from click.testing import CliRunner
 
 from machines import generate
 from machines.invariants import as_text
+from page_server import two_sockets
 from toposcope.cli.capture import command as capture_command
 from toposcope.cli.topology import command as topology_command
 from toposcope.render.topology_svg import topology_svg
@@ -49,6 +50,22 @@ def test_text_fits_80_columns_and_names_every_cpu(name: str) -> None:
     assert "\x1b" not in text
     for mode in machine.modes:
         assert f"{mode.name}:" in text
+
+
+def test_boxes_line_up_whatever_their_numbers() -> None:
+    """Core 9 and core 10, an L3 with ids of one digit and one with three: equal boxes are equally large."""
+    root = ElementTree.fromstring(topology_svg(two_sockets(cores_per_l3=6, l3_per_socket=8)))
+    sizes: dict[str, set[tuple[str | None, str | None]]] = {}
+    for rect in root.iter(f"{SVG}rect"):
+        sizes.setdefault(rect.get("class", ""), set()).add((rect.get("width"), rect.get("height")))
+    assert {kind: len(sizes[kind]) for kind in ("cpu", "core", "l3", "package")} == dict.fromkeys(
+        ("cpu", "core", "l3", "package"), 1
+    )
+
+
+def test_a_picture_says_what_its_marks_mean() -> None:
+    root = ElementTree.fromstring(topology_svg(two_sockets(), {"advised": [3, 1]}))
+    assert "blue: advised (1,3)" in [text.text for text in root.iter(f"{SVG}text")]
 
 
 def test_text_marks_what_is_not_like_the_others() -> None:

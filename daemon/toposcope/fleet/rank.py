@@ -17,7 +17,7 @@ from toposcope.advise.candidates import Cores, candidates, choose_cores
 from toposcope.advise.choose import talks
 from toposcope.advise.costs import pair_costs
 from toposcope.advise.facts import Evidence
-from toposcope.advise.layout import layout_of
+from toposcope.advise.layout import Layout, layout_of
 from toposcope.advise.mapping import communication_cost, mapped, pipeline_edges
 from toposcope.advise.nearest import WORK_CELLS, mean_cost, nearest_set
 from toposcope.advise.request import Request
@@ -89,7 +89,7 @@ def _placed(
         places = spread_out(layout, cores.groups, cores.workers, None, [1.0] * len(cpus))
         assert places is not None, "nothing was said of memory"
         return tuple(cpus[place] for place in places), None
-    taken = _distinguishable(machine, cpus, cores)
+    taken = _distinguishable(machine, layout, cores)
     groups = [cores.groups[position] for position in taken]
     kept = tuple(cpus[position] for position in taken)
     costs = pair_costs(Evidence(machine, matrix=matrix_of(machine, kept, host, shape)), kept)
@@ -103,11 +103,11 @@ def _placed(
     return tuple(kept[position] for position in chosen), cost_ns
 
 
-def _distinguishable(machine: Machine, cpus: Sequence[int], cores: Cores) -> list[int]:
-    """Positions in `cpus`: of those that cost all others the same, no more than there are workers.
+def _distinguishable(machine: Machine, layout: Layout, cores: Cores) -> list[int]:
+    """Positions: of cores that cost all others the same, no more than there are workers.
 
-    Inside an L3 domain that lies in one node and one package, a pair costs what its relation costs; so one
-    CPU of each core is enough where no core is to be shared.
+    Inside an L3 domain that lies in one node and one package, a pair costs what its relation costs. Of a
+    group (a core that is not to be shared) one CPU is enough.
     """
     nodes = tuple(node.cpus for node in machine.numa_nodes)
     places = [
@@ -116,13 +116,13 @@ def _distinguishable(machine: Machine, cpus: Sequence[int], cores: Cores) -> lis
     ]
     taken: list[int] = []
     groups: set[int] = set()
-    room: dict[tuple[int, ...], int] = {}
-    for position, cpu in enumerate(cpus):
-        place = tuple(number_of.get(cpu, -1) for number_of in places)
-        spare = room.setdefault(place, cores.workers)
-        if cores.groups[position] not in groups and spare:
-            groups.add(cores.groups[position])
-            room[place] = spare - 1
+    cores_at: dict[tuple[int, ...], set[int]] = {}
+    for position, cpu in enumerate(layout.cpus):
+        here = cores_at.setdefault(tuple(number_of.get(cpu, -1) for number_of in places), set())
+        core, group = layout.cores[position], cores.groups[position]
+        if group not in groups and (core in here or len(here) < cores.workers):
+            here.add(core)
+            groups.add(group)
             taken.append(position)
     return taken
 

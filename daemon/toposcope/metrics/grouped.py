@@ -7,18 +7,21 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import toposcope_probes
 from toposcope import units
-from toposcope.groups import DOMAIN_LEVELS, DomainPair, Group
+from toposcope.groups import DOMAIN_LEVELS, DomainLevel, DomainPair, Group, GroupKey
 from toposcope.measure.plan import MATRIX_PROBE
 from toposcope.metrics import catalogue
 from toposcope.metrics.family import Family, Limit, Part, Samples
-from toposcope.results import VERDICTS, Estimate
+from toposcope.results import VERDICTS, Estimate, Verdict
 from toposcope_probes.contract import ProbeSpec
+
+_Counted = tuple[GroupKey, DomainLevel, Verdict]
 
 
 def result_parts(groups: Iterable[Group], limit: Limit) -> Iterator[Part]:
     """A part a group: its verdict, and its values where they still fit."""
+    specs = _specs()
     for group in groups:
-        spec = toposcope_probes.find(group.key.probe)
+        spec = specs.get(group.key.probe)
         standing = len(VERDICTS) + 1 + (group.last_success_time_s is not None) + len(group.modes)
         # None: a result of a probe that this installation doesn't have.
         if spec is None or not limit.take(standing):
@@ -31,6 +34,10 @@ def result_parts(groups: Iterable[Group], limit: Limit) -> Iterator[Part]:
         yield Part(
             ("group", group.key), (group, measures), functools.partial(_add_group, spec, group, measures)
         )
+
+
+def _specs() -> dict[str, ProbeSpec]:
+    return {spec.name: spec for spec in toposcope_probes.load_all()}
 
 
 def _add_group(spec: ProbeSpec, group: Group, measures: Sequence[str], samples: Samples) -> None:
@@ -70,16 +77,16 @@ def _add_values(
             samples.add(family, factor * getattr(estimate, stat), **labels, mode=mode, stat=stat)
 
 
-def _probe_labels(group: Group) -> dict[str, object]:
-    variant = dict(group.key.variant)
+def _probe_labels(key: GroupKey) -> dict[str, object]:
+    variant = dict(key.variant)
     model = variant.pop("model", None)
     rest = ",".join(f"{name}={value}" for name, value in variant.items())
-    return {"probe": group.key.probe, "model": model, "variant": rest}
+    return {"probe": key.probe, "model": model, "variant": rest}
 
 
 def _target_labels(group: Group) -> dict[str, object]:
     key = group.key
-    return _probe_labels(group) | {
+    return _probe_labels(key) | {
         "relation": key.relation,
         "core_set": key.core_set,
         "cpu_node": key.cpu_node,
@@ -96,12 +103,13 @@ def domain_pair_parts(pairs: Iterable[DomainPair], limit: Limit) -> Iterator[Par
     ordered = sorted(pairs, key=lambda pair: pair.group.key.probe != MATRIX_PROBE)
     detailed = {level: _count_domains(ordered, level) <= catalogue.DETAILED_DOMAINS_MAX
                 for level in DOMAIN_LEVELS}  # fmt: skip
-    verdicts: dict[tuple[tuple[str, object], ...], int] = {}
+    verdicts: dict[_Counted, int] = {}
+    specs = _specs()
     for pair in ordered:
-        spec = toposcope_probes.find(pair.group.key.probe)
+        spec = specs.get(pair.group.key.probe)
         if spec is None:
             continue
-        counted = (*_probe_labels(pair.group).items(), ("level", pair.level), ("verdict", pair.group.verdict))
+        counted = (pair.group.key, pair.level, pair.group.verdict)
         verdicts[counted] = verdicts.get(counted, 0) + 1
         stats = catalogue.STATS if detailed[pair.level] else catalogue.STATS[:1]
         values = _values(pair.group, spec.measures[0].name)
@@ -120,7 +128,7 @@ def domain_pair_parts(pairs: Iterable[DomainPair], limit: Limit) -> Iterator[Par
 def _add_pair(
     spec: ProbeSpec, pair: DomainPair, stats: Sequence[str], time_s: float | None, samples: Samples
 ) -> None:
-    labels = _probe_labels(pair.group)
+    labels = _probe_labels(pair.group.key)
     labels |= {"level": pair.level, "domain": pair.domain, "other_domain": pair.other_domain}
     measure = spec.measures[0].name
     values = _values(pair.group, measure)
@@ -129,11 +137,9 @@ def _add_pair(
         samples.add(catalogue.PAIR_SUCCESS, time_s, **labels)
 
 
-def _add_pair_verdicts(
-    counts: Iterable[tuple[tuple[tuple[str, object], ...], int]], samples: Samples
-) -> None:
-    for labels, count in counts:
-        samples.add(catalogue.PAIR_VERDICTS, count, **dict(labels))
+def _add_pair_verdicts(counts: Iterable[tuple[_Counted, int]], samples: Samples) -> None:
+    for (key, level, verdict), count in counts:
+        samples.add(catalogue.PAIR_VERDICTS, count, **_probe_labels(key), level=level, verdict=verdict)
 
 
 def _count_domains(pairs: Iterable[DomainPair], level: str) -> int:

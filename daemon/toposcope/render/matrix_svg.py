@@ -132,7 +132,9 @@ class _Picture:
         for row, cells in enumerate(self.grid):
             y = _TOP + self.offsets[row] + self.cell / 2
             pen: dict[int | None, int] = {}
-            steps = [None] * len(cells) if self.scale is None else self.scale.steps_of(cells)
+            steps: list[int | None] = [None] * len(cells)
+            if self.scale is not None:
+                steps = self.scale.steps_of(cells)
             for step, start, end in _runs(steps, self.starts | {row, row + 1}, row):
                 left, right = self.offsets[start], self.offsets[end] + self.cell
                 before = pen.get(step)

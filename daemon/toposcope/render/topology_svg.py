@@ -80,8 +80,8 @@ def topology_svg(
     for mark, cpus in (marked or {}).items():
         for cpu in cpus:
             marks.setdefault(cpu, []).append(mark)
-    shapes = [_box_shape(box, marks) for box in tree.machine.boxes]
-    _make_equal(shapes)
+    chars = _label_chars(tree.machine.boxes)
+    shapes = [_box_shape(box, marks, chars) for box in tree.machine.boxes]
     shapes += [_framed("node", [node_label(node), "no CPUs"], []) for node in tree.memory_nodes]
     if machine.offline_cpus and len(machine.offline_cpus) <= _MAX_OFFLINE_CELLS:  # the legend lists them, too
         cells = [_cell(cpu, ["offline"]) for cpu in machine.offline_cpus]
@@ -120,30 +120,30 @@ def _cell(cpu: int, marks: Sequence[str]) -> _Shape:
     return _Shape(" ".join(["cpu", *marks]), [str(cpu)], tooltip, width, _CELL_HEIGHT, cpu=cpu)
 
 
-def _box_shape(box: Box, marks: dict[int, list[str]]) -> _Shape:
-    inner = [_box_shape(child, marks) for child in box.boxes]
+def _label_chars(boxes: Iterable[Box]) -> dict[str, int]:
+    """The longest label of each kind: where core 10 has room, core 9 gets as much, so that rows line up."""
+    chars: dict[str, int] = {}
+    for box in boxes:
+        for kind, length in [
+            *_label_chars(box.boxes).items(),
+            *((box.kind, len(name)) for _, name in box.names),
+        ]:
+            chars[kind] = max(chars.get(kind, 0), length)
+    return chars
+
+
+def _box_shape(box: Box, marks: dict[int, list[str]], chars: Mapping[str, int]) -> _Shape:
+    inner = [_box_shape(child, marks, chars) for child in box.boxes]
     covered = {cpu for child in box.boxes for cpu in child.cpus}
     inner += [_cell(cpu, marks[cpu]) for cpu in box.cpus if cpu not in covered]
-    _make_equal(inner)
-    return _framed(box.kind, [plain(label) for _, label in box.names], inner)
+    return _framed(box.kind, [plain(label) for _, label in box.names], inner, chars[box.kind])
 
 
-def _make_equal(shapes: Iterable[_Shape]) -> None:
-    """One width for shapes that differ in their numbers only (core 9, core 10), so that rows line up."""
-    alike: dict[tuple[str, int, int], list[_Shape]] = {}
-    for shape in shapes:
-        alike.setdefault((shape.classes.split()[0], len(shape.lines), len(shape.inner)), []).append(shape)
-    for group in alike.values():
-        widest = max(shape.width for shape in group)
-        for shape in group:
-            shape.width = widest
-
-
-def _framed(kind: str, lines: list[str], inner: Sequence[_Shape]) -> _Shape:
-    """A frame with its lines above its inner shapes, which are placed in rows."""
+def _framed(kind: str, lines: list[str], inner: Sequence[_Shape], chars: int = 0) -> _Shape:
+    """A frame with its lines above its inner shapes, which are placed in rows; wide enough for `chars`."""
     head = len(lines) * _LINE_HEIGHT + _PAD / 2
     char_width = _CHAR_WIDTH * _TITLE_RATIO if kind == "page" else _CHAR_WIDTH
-    text_width = max((len(line) * char_width for line in lines), default=0) + 2 * _PAD
+    text_width = max([chars, *map(len, lines)]) * char_width + 2 * _PAD
     width, height = _place(inner, _PAD, head + _PAD / 2, text_width - 2 * _PAD)
     return _Shape(kind, lines, ", ".join(lines), max(width + _PAD, text_width), height + _PAD, inner=inner)
 
