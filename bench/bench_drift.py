@@ -33,6 +33,7 @@ from toposcope.measure.drift import GROUPS_MIN, Detector, Visit, detect  # noqa:
 VISITS_A_DAY = 24
 DAYS = 300
 SIZES = (0.05, 0.10, 0.15, 0.20, 0.30, 0.50, -0.10, -0.20, -0.50)
+MIN_VISITS = 8  # of a recorded result, to know its noise
 WITHIN = (3, 6, VISITS_A_DAY)
 Series = np.ndarray
 
@@ -153,13 +154,13 @@ def traps(runs: int = 20) -> None:
                lambda spread=spread, stepped=stepped: noise(rng, count, spread, 0.5) + stepped)  # type: ignore[misc]  # fmt: skip
 
 
-def replay(path: Path, runs: int = 300) -> None:
+def replay(path: Path, runs: int) -> None:
     """Recorded visits: their noise inside their main mode, and steps that are put into it."""
     trace = msgspec.json.decode(path.read_bytes(), type=Trace)
     for each in trace.results:
         seen = [modes.Observation(visit.time_s, visit.measures[each.measure])
                 for visit in each.visits if visit.verdict == "ok"]  # fmt: skip
-        if len(seen) < 8:
+        if len(seen) < MIN_VISITS:
             continue
         name = f"{each.identity.probe}, {each.identity.relation}, {each.identity.variant['model']}"
         logs = np.log([observation.value for observation in seen])
@@ -179,6 +180,8 @@ def _replay_modes(name: str, logs: Series, runs: int) -> None:
 
 def _replay_noise(name: str, logs: Series, runs: int) -> None:
     calm = logs[np.abs(logs - statistics.median(logs)) < math.log(1.2)]
+    if len(calm) < MIN_VISITS:
+        return
     calm = calm - calm.mean()
     rng = np.random.default_rng(4)
     at = 14 * VISITS_A_DAY
@@ -221,7 +224,7 @@ def main() -> None:
         traps()
     else:
         for path in args.files:
-            replay(path)
+            replay(path, args.runs)
 
 
 if __name__ == "__main__":

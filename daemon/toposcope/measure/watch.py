@@ -69,8 +69,9 @@ class WatchMemory(msgspec.Struct, frozen=True):
 
 
 class GroupStanding(msgspec.Struct, frozen=True):
-    """One group now. `baseline` (in the measure's unit) and `variation_ratio` (by how much visits differ) are None
-    while learning; `changed_s` is of its last change.
+    """One group now; `changed_s` is of its last change.
+
+    `baseline` (in the measure's unit) and `variation_ratio` (by how much visits differ) are None while learning.
     """
 
     probe: str
