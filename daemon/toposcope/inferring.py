@@ -5,7 +5,6 @@ The child is the command `toposcope infer`; its cost is charged to whoever asks.
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import sys
 import tempfile
@@ -32,14 +31,16 @@ async def infer_in_child(matrix: Matrix, charge: Callable[[float], None]) -> Inf
     """
     lines: list[bytes] = []
     complaint = ""
-    with tempfile.TemporaryDirectory(prefix="toposcope-") as folder:
-        file = Path(folder) / "matrix.csv"
-        file.write_text(format_csv(matrix))
-        argv = [sys.executable, "-m", "toposcope", "infer", str(file), "--format", "json"]
-        with contextlib.suppress(ToposcopeError):
+    try:
+        with tempfile.TemporaryDirectory(prefix="toposcope-") as folder:
+            file = Path(folder) / "matrix.csv"
+            file.write_text(format_csv(matrix))
+            argv = [sys.executable, "-m", "toposcope", "infer", str(file), "--format", "json"]
             outcome = await runner.run(argv, deadline_s=DEADLINE_S, on_line=lines.append)
             charge(outcome.cpu_s)
             complaint = outcome.fault or outcome.complaint
+    except (ToposcopeError, OSError) as error:  # no place for temporary files, for one
+        complaint = str(error)
     try:
         return msgspec.json.decode(b"\n".join(lines), type=Inference)
     except msgspec.DecodeError:

@@ -133,3 +133,8 @@ def test_the_child_says_what_the_function_says(verdict: str) -> None:
 def test_a_child_that_fails_is_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("toposcope.inferring.sys.executable", "/bin/false")
     assert asyncio.run(infer_in_child(replays.matrix(_SMALL), lambda _: None)) is None
+
+
+def test_a_machine_without_room_for_temporary_files_has_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", "/proc/no-such-folder")
+    assert asyncio.run(infer_in_child(replays.matrix(_SMALL), lambda _: None)) is None

@@ -71,7 +71,7 @@ class WatchMemory(msgspec.Struct, frozen=True):
 class GroupStanding(msgspec.Struct, frozen=True):
     """One group now; `changed_s` is of its last change.
 
-    `baseline` (in the measure's unit) and `variation_ratio` (by how much visits differ) are None while learning.
+    `baseline` (in the measure's unit) and `variation_ratio` (how much visits differ) are None while learning.
     """
 
     probe: str
