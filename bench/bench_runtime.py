@@ -29,6 +29,8 @@ from runtime_checks import CHECKS, CPUS, ON_TWO_CPUS, Check
 from toposcope.measure.visit import estimates
 from toposcope.measure.wire import decode
 
+_CHECK_S_MAX = 30
+_REPORT_S_MAX = 300
 RUNTIME = Path(toposcope_probes.__file__).parent / "runtime"
 
 
@@ -47,7 +49,8 @@ def probe_figure(probe: str, variant: str, measure: str) -> float:
         f"cpus={','.join(map(str, CPUS))}",
         *variant.split(),
     ]
-    line = decode(subprocess.run(command, capture_output=True, check=True, env=environment()).stdout)
+    done = subprocess.run(command, capture_output=True, check=True, env=environment(), timeout=_CHECK_S_MAX)
+    line = decode(done.stdout)
     spec = toposcope_probes.find(probe)
     assert spec is not None
     assert line.status == "ok", line.reason
@@ -60,7 +63,9 @@ def check_figure(check: Check, on_one_cpu: bool) -> float:
     command = [sys.executable, "-c", check]
     if on_one_cpu:
         command = ["taskset", "-c", str(CPUS[0]), *command]
-    done = subprocess.run(command, capture_output=True, check=True, text=True, env=environment())
+    done = subprocess.run(
+        command, capture_output=True, check=True, text=True, env=environment(), timeout=_CHECK_S_MAX
+    )
     return float(done.stdout)
 
 
@@ -71,7 +76,7 @@ def pyperf_figure(setup: str, statement: str) -> float:
         options = f"-p 1 -n 60 -w 5 -l 1 --affinity={CPUS[0]} --inherit-environ=PYTHONPATH -q -o {output}"
         subprocess.run(
             [sys.executable, "-m", "pyperf", "timeit", *options.split(), "-s", setup, statement],
-            capture_output=True, check=True, env=environment(),
+            capture_output=True, check=True, env=environment(), timeout=_CHECK_S_MAX,
         )  # fmt: skip
         (benchmark,) = json.loads(output.read_text())["benchmarks"]
         return statistics.median(benchmark["runs"][-1]["values"]) * 1e9
@@ -138,6 +143,7 @@ def reports(count: int) -> None:
             done = subprocess.run(
                 [sys.executable, "-m", "toposcope", "report", "--measure", "--format", "json"],
                 capture_output=True, check=True, env={**os.environ, "XDG_STATE_HOME": state},
+                timeout=_REPORT_S_MAX,
             )  # fmt: skip
             duration_s = time.monotonic() - begin_s
         print(f"report {number + 1}: {duration_s:.0f} s", flush=True)

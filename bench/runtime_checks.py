@@ -114,15 +114,18 @@ import hashlib, multiprocessing, os, statistics, threading, time
 mp = multiprocessing.get_context("fork")
 def work():
     t = 0
-    for i in range(150_000): t += i & 3
+    for i in range(50_000): t += i & 3
 def pinned(cpu, gate):
     os.sched_setaffinity(0, {cpu}); gate.wait(); work(); gate.wait()
 def together(cpus, worker, gate):
-    for cpu in cpus: worker(target=pinned, args=(cpu, gate), daemon=True).start()
+    workers = [worker(target=pinned, args=(cpu, gate), daemon=True) for cpu in cpus]
+    for w in workers: w.start()
     gate.wait(); begin = time.perf_counter(); gate.wait()
-    return time.perf_counter() - begin
+    took = time.perf_counter() - begin
+    for w in workers: w.join()
+    return took
 ratios = []
-for _ in range(15):
+for _ in range(40):
     alone = together([%(last)d], %(worker)s, %(gate)s(2))
     ratios.append(2 * alone / together([%(first)d, %(last)d], %(worker)s, %(gate)s(3)))
 print(statistics.median(ratios))
