@@ -4,25 +4,27 @@
 
 with MODEL one of thread, process_fork, asyncio_task, subinterpreter.
 
-`speedup_ratio`: the time that one task (about 10 ms) takes alone, times N, by the time in which N workers do
-a task each, from the moment when all of them are there until the last is done; N is the number of CPUs. 1
-says that they take turns, N that each has a CPU to itself. Alone and together alternate, and a sample is made
-of the least of three timings each. Work `python` is a loop in the interpreter; work `native` is SHA-256 of a
-large buffer, during which CPython lets the GIL go. With work `native` the model asyncio_task hands the tasks
-to a pool of threads (run_in_executor), as programs do.
+`speedup_ratio`: the time in which one worker does a task, times N, by the time in which N workers do a task
+each, from when the first one begins until the last is done; N is the number of CPUs. 1 says that they take
+turns, N that each has a CPU to itself. The workers stay, each pinned to a CPU of its own, and go from round
+to round together: first one of them (each in its turn) works alone, then all do. Alone and together are a few
+ms apart, and that is the point: on a guest whose hypervisor shares cores the interpreter was seen to run 1.8
+times slower for tens of ms or for seconds, again and again. A task is short for the same reason: 3 ms, which
+is also less than the GIL's switch interval, so that handing over the GIL is not what is timed.
 
-Each worker is pinned to a CPU of its own, so that none waits for another's CPU, and the time for which it
-was runnable without running (run delay, schedstat) is taken out: then somebody else had that CPU, which is
-no property of threads or processes. Waiting for the GIL is sleep, not run delay, and stays in.
+Work `python` is a loop in the interpreter; work `native` is SHA-256 of a large buffer, during which CPython
+lets the GIL go. With work `native` the model asyncio_task hands the tasks to a pool of threads
+(run_in_executor), as programs do; with work `python` its workers share a thread and can't wait for each
+other, so that alone and together are two event loops.
 
-Facts (for the length curve the time includes making the workers, the scheduler places them, and nothing is
-taken out: that is what people get, on this host as busy as it is):
+Facts (for the length curve the time includes making the workers, and the scheduler places them: that is what
+people get, on this host as busy as it is):
 
     workers_curve   speed-up by number of workers: 1, 2, 4, … N
     length_curve    speed-up at N workers by length of the task: below 1 making the workers does not pay
     pays_from_ns    the shortest of those lengths from which on it pays (null: none of them)
 
-No batch is dropped: that workers wait for each other (for the GIL) is what is measured.
+No sample is dropped: that workers wait for each other (for the GIL) is what is measured.
 """
 
 from __future__ import annotations
@@ -35,7 +37,7 @@ import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, MutableSequence
+    from collections.abc import Callable
     from types import ModuleType
 
     from toposcope_probes.runtime import harness
@@ -45,11 +47,12 @@ if TYPE_CHECKING:
 else:  # run as a file: the neighbour in its own folder
     import harness
 
-_TASK_NS = 10_000_000
+_TASK_NS = 3_000_000
 _LENGTHS_NS = (100_000, 300_000, 1_000_000, 3_000_000, 10_000_000, 30_000_000)
-_PAIRS_A_SAMPLE = 3
-_GATE_S = 0.0002
-_ROUNDS_MIN, _ROUNDS_MAX, _BUDGET_SHARE = 5, 40, 4.0
+_GATE_S = 0.0001
+_ROUNDS_MIN, _ROUNDS_MAX, _BUDGET_SHARE = 20, 300, 2.5
+_CURVE_ROUNDS = 10
+_SHORT_PAIRS, _LONG_PAIRS, _LONG_NS = 7, 3, 5_000_000
 _BUFFER = bytes(1 << 18)  # about 150 µs of SHA-256; large enough that the GIL is let go (2047 bytes)
 _STEP = 200  # turns of the interpreter's loop: about 10 µs
 
@@ -78,29 +81,59 @@ class Task:
         return cls(work, max(1, round(duration_ns / step_ns)))
 
 
-class Job:
-    """A task in one worker of several, which begin together. `times` is shared by all processes.
+class Rounds:
+    """What the workers of one run share: where each is, and when it began and was done in each round.
 
-    It holds for each worker whether it is there, and when it would have begun and been done had it had its
-    CPU to itself (ns on the clock that all processes share).
+    A round has two parts: one worker (each in its turn) works alone, then all work together. Times are on the
+    clock that all processes share.
     """
 
-    def __init__(self, task: Task, cpu: int, times: MutableSequence[float], index: int, count: int) -> None:
-        self.task, self.cpu, self.times, self.index, self.count = task, cpu, times, index, count
+    def __init__(self, count: int, rounds: int) -> None:
+        from multiprocessing.sharedctypes import RawArray
+
+        self.count, self.rounds = count, rounds
+        self._arrived = RawArray("Q", count)
+        self._alone = RawArray("d", rounds)
+        self._begins = RawArray("d", count * rounds)
+        self._ends = RawArray("d", count * rounds)
+
+    def run(self, index: int, work: Work) -> None:
+        """All rounds of one worker."""
+        for turn in range(self.rounds):
+            self._wait_for_all(index, 2 * turn + 1)
+            if turn % self.count == index:
+                self._alone[turn] = _timed(work)
+            self._wait_for_all(index, 2 * turn + 2)
+            self._begins[turn * self.count + index] = time.perf_counter_ns()
+            work()
+            self._ends[turn * self.count + index] = time.perf_counter_ns()
+
+    def _wait_for_all(self, index: int, step: int) -> None:
+        self._arrived[index] = step
+        while min(self._arrived) < step:
+            time.sleep(_GATE_S)
+
+    def speedups(self) -> list[float]:
+        """One a round."""
+        found = []
+        for turn in range(self.rounds):
+            own = slice(turn * self.count, (turn + 1) * self.count)
+            together_ns = max(self._ends[own]) - min(self._begins[own])
+            found.append(self._alone[turn] * self.count / together_ns)
+        return found
+
+
+class Job:
+    """One worker of a run: pinned, it does its task in every round."""
+
+    def __init__(self, task: Task, cpu: int, rounds: Rounds, index: int) -> None:
+        self.task, self.cpu, self.rounds, self.index = task, cpu, rounds, index
         self.work: Work = task
 
     def __call__(self) -> None:
-        """Pin, wait for the others, work, and note the times."""
+        """Pin and go through all rounds with the others."""
         harness.pin(self.cpu)
-        self.times[self.index] = 1.0
-        woken_late_ns = 0
-        while not all(self.times[: self.count]):
-            before_ns = harness.run_delay_ns()
-            time.sleep(_GATE_S)
-            woken_late_ns = harness.run_delay_ns() - before_ns
-        begin_ns = time.perf_counter_ns() - woken_late_ns
-        self.times[self.count + self.index] = float(begin_ns)
-        self.times[2 * self.count + self.index] = begin_ns + _undisturbed(self.work)
+        self.rounds.run(self.index, self.work)
 
 
 def measure(request: harness.Request) -> harness.Outcome:
@@ -112,14 +145,23 @@ def measure(request: harness.Request) -> harness.Outcome:
     bench = _Bench(_together(model, work), request.cpus, in_turn=model == "asyncio_task" and work == "python")
     count = len(request.cpus)
     bench.together([Task(work, 1)] * count)
-    harness.pin(request.cpus[0])  # run delay is counted soundly only where nothing migrates
+    harness.pin(request.cpus[0])
     task = Task.lasting(work, _TASK_NS)
-    ratios = [bench.speedup(task, count) for _ in request.rounds(_ROUNDS_MIN, _ROUNDS_MAX, _BUDGET_SHARE)]
+    budget_ns = request.settings["budget_ms"] * 1e6 * _BUDGET_SHARE
+    # At worst the workers take turns, after one has worked alone.
+    rounds = max(_ROUNDS_MIN, min(_ROUNDS_MAX, int(budget_ns / (_TASK_NS * (count + 1)))))
+    ratios = bench.speedups(task, count, rounds)
     sizes = [2**power for power in range(count.bit_length()) if 2**power < count]
-    workers = [{"workers": float(size), "speedup_ratio": bench.speedup(task, size)} for size in sizes]
+    workers = [
+        {"workers": float(size), "speedup_ratio": harness.median(bench.speedups(task, size, _CURVE_ROUNDS))}
+        for size in sizes
+    ]
     harness.pin(*request.cpus)
     lengths = [
-        {"task_ns": float(length_ns), "speedup_ratio": bench.plain_speedup(Task.lasting(work, length_ns))}
+        {
+            "task_ns": float(length_ns),
+            "speedup_ratio": bench.plain_speedup(Task.lasting(work, length_ns), length_ns),
+        }
         for length_ns in _LENGTHS_NS
     ]
     facts = {
@@ -140,49 +182,27 @@ class _Bench:
         self.together = together
         self._cpus, self._in_turn = cpus, in_turn
 
-    def speedup(self, task: Task, count: int) -> float:
-        """One sample; which of the two goes first changes from pair to pair."""
-        together = self._in_turn_ns if self._in_turn else self._together_ns
-        return self._least_ratio(lambda: _undisturbed(task), lambda: together(task, count), count)
+    def speedups(self, task: Task, count: int, rounds: int) -> list[float]:
+        """The speed-up by `count` workers, round by round."""
+        if self._in_turn:
+            return [self._in_one_thread(task, count) for _ in range(rounds)]
+        shared = Rounds(count, rounds)
+        self.together([Job(task, self._cpus[index], shared, index) for index in range(count)])
+        return shared.speedups()
 
-    def plain_speedup(self, task: Task) -> float:
-        """The same for all workers with nothing left out and nothing taken out."""
-        count = len(self._cpus)
-        works: list[Work] = [task] * count
-        return self._least_ratio(lambda: _timed(task), lambda: _timed(lambda: self.together(works)), count)
+    def _in_one_thread(self, task: Task, count: int) -> float:
+        alone_ns = _timed(lambda: self.together([task]))
+        together_ns = _timed(lambda: self.together([task] * count))
+        return alone_ns * count / together_ns
 
-    @staticmethod
-    def _least_ratio(alone: Callable[[], float], together: Callable[[], float], count: int) -> float:
-        alone_ns: list[float] = []
-        together_ns: list[float] = []
-        for pair in range(_PAIRS_A_SAMPLE):
-            if pair % 2:
-                alone_ns.append(alone())
-            together_ns.append(together())
-            if not pair % 2:
-                alone_ns.append(alone())
-        return min(alone_ns) * count / min(together_ns)
-
-    def _in_turn_ns(self, task: Task, count: int) -> float:
-        works: list[Work] = [task] * count
-        return _undisturbed(lambda: self.together(works))
-
-    def _together_ns(self, task: Task, count: int) -> float:
-        from multiprocessing.sharedctypes import RawArray
-
-        times = RawArray("d", 3 * count)
-        jobs: list[Work] = [Job(task, self._cpus[index], times, index, count) for index in range(count)]
-        self.together(jobs)
-        begins: list[float] = times[count : 2 * count]
-        ends: list[float] = times[2 * count :]
-        return max(ends) - min(begins)
-
-
-def _undisturbed(action: Callable[[], None]) -> float:
-    """How long it takes in this thread, less the time for which others had the CPU; at least its CPU time."""
-    before_ns, cpu_ns = harness.run_delay_ns(), time.thread_time_ns()
-    wall_ns = _timed(action)
-    return max(wall_ns - (harness.run_delay_ns() - before_ns), time.thread_time_ns() - cpu_ns)
+    def plain_speedup(self, task: Task, length_ns: int) -> float:
+        """The same with all that making the workers costs: the median of some pairs."""
+        works: list[Work] = [task] * len(self._cpus)
+        ratios: list[float] = []
+        for _ in range(_LONG_PAIRS if length_ns > _LONG_NS else _SHORT_PAIRS):
+            alone_ns = _timed(task)
+            ratios.append(alone_ns * len(works) / _timed(lambda: self.together(works)))
+        return harness.median(ratios)
 
 
 def _timed(action: Callable[[], None]) -> int:
