@@ -22,6 +22,7 @@ from page_server import (
     two_sockets,
     visit,
 )
+from toposcope.judgements import Judgements
 from toposcope.results import Identity, Target
 from toposcope.topology.model import Machine
 from toposcope.view import View
@@ -166,6 +167,17 @@ def test_live_update_arrives_and_keeps_what_is_open(browser: Any) -> None:
         page.tab.wait_for_selector("#heatmap:not([hidden])", timeout=15_000)
         assert "config reloaded" in page.tab.inner_text("#events")
         assert page.tab.get_attribute("#topology rect.busy", "data-cpu") == "1"
+        assert_calm(page)
+
+
+def test_levels_appear_when_they_are_inferred(browser: Any) -> None:
+    view = replay_view(two_sockets())
+    inferred = view.judgements
+    view.set_judgements(Judgements())
+    with PageServer(view) as server, OpenPage(browser, server.url) as page:
+        page.wait_until("document.getElementById('measured').textContent.includes('Not enough pairs')")
+        view.set_judgements(inferred)
+        page.tab.wait_for_selector("#measured ol.levels", timeout=15_000)
         assert_calm(page)
 
 

@@ -20,6 +20,7 @@ from page_server import (
     replay_view,
     two_cpus,
     two_sockets,
+    visit,
 )
 from toposcope.page.sections import STATIC
 from toposcope.results import Identity, Target
@@ -95,6 +96,17 @@ def test_what_is_known_already_is_not_sent_again(replayed: Client, path: str) ->
     again = replayed.get(path, headers={"If-None-Match": first.headers["etag"]})
     assert again.status_code == 304
     assert again.content == b""
+
+
+@pytest.mark.parametrize(("hours", "count"), [(24, 1), (744, 2), (8784, 3)])
+def test_the_history_reaches_as_far_back_as_asked(hours: int, count: int) -> None:
+    view = live_view()
+    now_s = time.time()
+    view.load(PAIR, "latency_ns", [visit(now_s - 60, 25.0)])
+    days = (200, 10, 0.1)  # the store hands over old days as one visit each
+    sources = Sources(history=[visit(now_s - day * 86_400, 20.0 + day) for day in days])
+    answer = client_of(view, sources).get(f"/api/v1/history/{PAIR.id}?hours={hours}")
+    assert len(answer.json()["points"]) == count
 
 
 @pytest.mark.parametrize(
