@@ -45,7 +45,7 @@ class Claim:
 
     `ratio` and `interval` are those of the case that decided. `numbers` has `threshold`, `meaning` (of the
     ratio) and `cases`: by case its verdict, ratio, interval, pairs and the medians of both sides. A claim is
-    settled where no case's verdict hangs on a few more visits.
+    settled where no case's verdict hangs on a few more visits, or one that doesn't refutes it.
     """
 
     claim: str
@@ -134,7 +134,9 @@ def _combine(name: str, cases: Sequence[Case]) -> Claim:
     others = [f"{case.name}: {case.verdict}" for case in cases if case.verdict != decided.verdict]
     reason = "; ".join(part for part in (decided.reason, *others) if part)
     sentence = decided.sentence or f"Not applicable here: {decided.reason}."
-    is_settled = all(case.is_settled for case in cases)
+    is_settled = all(case.is_settled for case in cases) or any(
+        case.is_settled and case.verdict == "refuted" for case in cases
+    )
     return Claim(
         name, decided.verdict, decided.ratio, decided.interval, sentence, numbers, reason, is_settled
     )

@@ -255,7 +255,9 @@ def test_io_and_the_number_of_connections_from_which_coroutines_win() -> None:
     told = claim.numbers["flips"]["python3"]
     assert told["echo coroutines_win_from_connections"] == 1000
     (says,) = told["says"]
-    assert says.startswith("Where it answers at once, asyncio answers more than threads from 1000 connections")
+    assert says.startswith(
+        "Where it answers at once, asyncio answers more than threads from 1000 connections"
+    )
     assert says.endswith("(1000 connections: 90/s against 50/s).")
 
 
@@ -362,6 +364,13 @@ def test_a_verdict_that_hangs_on_a_few_more_visits_is_not_settled(
 ) -> None:
     assert judged("thread_create_cheaper", *spawn(100, process_ns)).is_settled is is_settled
     assert judged("thread_create_cheaper").is_settled
+
+
+def test_a_claim_that_is_clearly_refuted_is_settled_whatever_else_is_open() -> None:
+    native = [series("spawn", "create_ns", [v] * 3, model=m) for v, m in ((99, "thread"), (10, "process"))]
+    assert judged("thread_create_cheaper", *native, *spawn(100, 110)).is_settled
+    native = [series("spawn", "create_ns", [v] * 3, model=m) for v, m in ((10, "thread"), (99, "process"))]
+    assert not judged("thread_create_cheaper", *native, *spawn(100, 110)).is_settled
 
 
 class Visits:
