@@ -75,7 +75,11 @@ def process(arguments: Sequence[str], log: Path, **more: Any) -> Iterator[subpro
 
 @contextlib.contextmanager
 def daemon(
-    directory: Path, name: str, *arguments: str, config: Mapping[str, Any] | None = None
+    directory: Path,
+    name: str,
+    *arguments: str,
+    config: Mapping[str, Any] | None = None,
+    environment: Mapping[str, str] | None = None,
 ) -> Iterator[str]:
     """`toposcope serve` as a process of its own; yields its address."""
     address = f"127.0.0.1:{free_port()}"
@@ -85,7 +89,8 @@ def daemon(
     path.write_text(yaml.safe_dump(settings))
     log = directory / f"{name}.log"
     command = [sys.executable, "-m", "toposcope", "serve", "--config", str(path), *arguments]
-    with process(command, log, env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}) as running:
+    variables = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)} | dict(environment or {})
+    with process(command, log, env=variables) as running:
         url = f"http://{address}/-/healthy"
         wait_until(
             lambda: answers(url) or running.poll() is not None, 30, f"answer of {name}: {log.read_text()}"
@@ -159,6 +164,12 @@ class Prometheus:
     def query(self, expr: str) -> list[dict[str, Any]]:
         """The series of an instant query."""
         return self.get("query", query=expr)["result"]
+
+    def has_data(self, expr: str, seconds: int = 90) -> bool:
+        """Whether a panel over the last `seconds` would show anything."""
+        now_s = time.time()
+        times = {"start": f"{now_s - seconds:.3f}", "end": f"{now_s:.3f}", "step": "5"}
+        return bool(self.get("query_range", query=expr, **times)["result"])
 
 
 def backfill(directory: Path, samples: Mapping[str, float], *, hours: tuple[float, float]) -> None:
