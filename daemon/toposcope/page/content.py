@@ -105,7 +105,7 @@ def claim_rows(claims: Sequence[ClaimDocument]) -> list[ClaimRow]:
             numbers=_ratio(bar),
             sentence=claim["sentence"],
             reason=claim["reason"],
-            flips=[(name, told["says"]) for name, told in claim["numbers"].get("flips", {}).items()],
+            flips=[(name, told.get("says", ())) for name, told in claim["numbers"].get("flips", {}).items()],
             bar=Markup(mini_bar(bar, axis, _BAR_PX)) if bar.value is not None else Markup(),  # noqa: S704
         )
         for claim, bar in zip(claims, bars, strict=True)

@@ -35,3 +35,6 @@ def _lines(claim: dict[str, Any]) -> Iterator[RenderableType]:
     yield Padding(Text(claim["sentence"]), (0, 0, 0, _INDENT))
     if claim["verdict"] == "inconclusive" and claim["reason"]:
         yield Padding(Text(claim["reason"], "dim"), (0, 0, 0, _INDENT))
+    for interpreter, told in claim["numbers"].get("flips", {}).items():
+        said = Text.assemble((f"{interpreter}: ", "dim"), " ".join(told.get("says", ())))
+        yield Padding(said, (0, 0, 0, _INDENT))
