@@ -65,3 +65,9 @@ def test_the_rate_of_switches_is_a_lower_bound_from_what_was_seen() -> None:
 
 def test_no_visit_has_no_mode() -> None:
     assert find([]) == Modes((), 0.0, 0.0, 0.0)
+
+
+def test_a_series_with_zeros_is_one_mode() -> None:
+    """Nothing has a ratio to zero; a CPU from which nothing is taken has zeros for good. Found by fuzzing."""
+    assert len(find(_observe([0.0] * 8 + [3.0] * 8)).modes) == 1
+    assert len(find(_observe([1e-9] * 8 + [3.0] * 8)).modes) == 2

@@ -102,3 +102,11 @@ def test_visits_that_disagree_without_modes_are_noisy() -> None:
     visits = [_visit(26.0 * 1.07**i, float(i)) for i in range(8)]
     assert judge_result(_IDENTITY, "latency_ns", visits).verdict == "noisy"
     assert judge_result(_IDENTITY, "latency_ns", [_visit(26.0), _visit(109.0)]).verdict == "noisy"
+
+
+def test_nothing_taken_from_a_cpu_is_a_result_like_any_other() -> None:
+    """Found by fuzzing: a primary measure of zero ended the daemon, and again at each start."""
+    result = judge_result(_IDENTITY, "latency_ns", [_visit(0.0, float(hour)) for hour in range(20)])
+    assert result.verdict == "ok"
+    mixed = [_visit(0.0 if hour < 19 else 3.0, float(hour)) for hour in range(20)]
+    assert judge_result(_IDENTITY, "latency_ns", mixed).verdict in ("ok", "noisy")

@@ -56,12 +56,13 @@ class Modes:
 def find(series: Sequence[Observation]) -> Modes:
     """The modes of a series of visits, in ascending order of value; one where there is just one.
 
-    `series` may be in any order; values have to be positive.
+    `series` may be in any order. Modes lie apart by a ratio, and nothing has one to zero: a series with a
+    zero in it (a CPU from which nothing was taken) counts as one mode.
     """
     if not series:
         return Modes((), 0.0, 0.0, 0.0)
     ordered = sorted(series, key=lambda seen: seen.value)
-    clusters = _split(ordered)
+    clusters = _split(ordered) if ordered[0].value > 0 else [ordered]
     needed = max(_MODE_VISITS_MIN, math.ceil(_MODE_SHARE_MIN * len(series)))
     if len(clusters) > 1:
         clusters = [cluster for cluster in clusters if len(cluster) >= needed] or [ordered]

@@ -136,7 +136,8 @@ def _verdict(
         return "noisy", f"{found.stray_share:.0%} of the visits lie far from all others", found
     values = sorted(seen.value for seen in series)
     middle = values[len(values) // 2]
-    spread = (estimation.quantile(values, 0.9) - estimation.quantile(values, 0.1)) / middle
+    width = estimation.quantile(values, 0.9) - estimation.quantile(values, 0.1)
+    spread = width / middle if middle > 0 else 0.0
     if spread > VISIT_SPREAD_MAX:
         return "noisy", f"{len(values)} visits spread over {spread:.0%} of their median", found
     return "ok", "", found
