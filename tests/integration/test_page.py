@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,6 +25,7 @@ from page_server import (
     visit,
 )
 from toposcope.judgements import Judgements
+from toposcope.page.report import report_html
 from toposcope.results import Identity, Target
 from toposcope.topology.model import Machine
 from toposcope.view import View
@@ -256,6 +259,41 @@ def test_axe_finds_nothing_serious(browser: Any, make: Any, scheme: str) -> None
             if each["impact"] in ("serious", "critical")
         ]
         assert serious == []
+
+
+def hostile_report(directory: Path) -> Path:
+    """A report of a machine whose names are markup, as `report --format html` writes it."""
+    machine = dataclasses.replace(two_sockets(), settings=(("cpu_model", HOSTILE),), doubts=(HOSTILE,))
+    claims = [{"claim": HOSTILE, "verdict": "confirmed", "ratio": 2.0, "interval": [1.5, 2.5], "numbers": {"threshold": 1.1},
+               "sentence": HOSTILE, "reason": HOSTILE}]  # fmt: skip
+    file = directory / "report.html"
+    file.write_text(
+        report_html(claims, source=HOSTILE, mode="replay", machine=machine, matrix=matrix_like(machine))
+    )
+    return file
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_report_opens_as_a_file_and_is_accessible(browser: Any, tmp_path: Path, scheme: str) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not installed").Axe()
+    url = hostile_report(tmp_path).as_uri()
+    context = browser.new_context(color_scheme=scheme, viewport={"width": 390, "height": 800})
+    try:
+        tab = context.new_page()
+        complaints: list[str] = []
+        requests: list[str] = []
+        tab.on("console", lambda message: complaints.append(message.text))
+        tab.on("request", lambda request: requests.append(request.url))
+        tab.goto(url)
+        assert tab.evaluate("document.documentElement.scrollWidth") <= 390
+        assert tab.evaluate("window.hacked") is None
+        assert tab.locator("script, img").count() == 0
+        assert HOSTILE in tab.inner_text("main")
+        found = axe.run(tab).response["violations"]
+        assert [each["id"] for each in found if each["impact"] in ("serious", "critical")] == []
+        assert (requests, complaints) == ([url], [])
+    finally:
+        context.close()
 
 
 def test_hostile_names_inject_nothing(browser: Any) -> None:
