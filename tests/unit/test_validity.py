@@ -104,6 +104,15 @@ def test_visits_that_disagree_without_modes_are_noisy() -> None:
     assert judge_result(_IDENTITY, "latency_ns", [_visit(26.0), _visit(109.0)]).verdict == "noisy"
 
 
+def test_a_few_sound_visits_among_noisy_ones_are_a_choice_and_not_a_result() -> None:
+    """Found beside stress-ng: one sound visit of twelve was published, a quarter off."""
+    noisy = [_visit(26.0, float(i), "noisy", "busy") for i in range(11)]
+    mostly = judge_result(_IDENTITY, "latency_ns", [*noisy, _visit(19.0, 11.0)])
+    assert (mostly.verdict, mostly.reason) == ("noisy", "9 of the latest 10 visits were: busy")
+    later = [_visit(26.0, 20.0 + i) for i in range(6)]
+    assert judge_result(_IDENTITY, "latency_ns", [*noisy, *later]).verdict == "ok"
+
+
 def test_nothing_taken_from_a_cpu_is_a_result_like_any_other() -> None:
     """Found by fuzzing: a primary measure of zero ended the daemon, and again at each start."""
     result = judge_result(_IDENTITY, "latency_ns", [_visit(0.0, float(hour)) for hour in range(20)])

@@ -27,6 +27,8 @@ VISIT_SPREAD_MAX: Final = 0.20
 # Visits that are judged together; older ones are history.
 WINDOW_VISITS_MAX: Final = 64
 STRAY_SHARE_MAX: Final = 0.2
+# A result of which no more than this share of the latest visits was sound rests on a choice among them.
+SOUND_SHARE_MIN: Final = 0.5
 # From this many visits on a single-mode series counts as evidence that nothing moves.
 STABLE_VISITS_MIN: Final = 10
 
@@ -132,6 +134,10 @@ def _verdict(
         return "unstable", f"{primary} keeps returning to {len(found.modes)} values: {listed}", found
     if not sound:
         return "noisy", latest.reason or usable[-1].reason, found
+    recent = [visit for visit in window if visit.verdict in ("ok", "noisy")][-STABLE_VISITS_MIN:]
+    noisy = [visit for visit in recent if visit.verdict == "noisy"]
+    if len(recent) == STABLE_VISITS_MIN and len(noisy) >= (1 - SOUND_SHARE_MIN) * len(recent):
+        return "noisy", f"{len(noisy)} of the latest {len(recent)} visits were: {noisy[-1].reason}", found
     if found.stray_share > STRAY_SHARE_MAX:
         return "noisy", f"{found.stray_share:.0%} of the visits lie far from all others", found
     values = sorted(seen.value for seen in series)
