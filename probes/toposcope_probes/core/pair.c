@@ -36,15 +36,18 @@ struct visit {
     struct batch batches[BATCHES_MAX]; /* as the first end saw them */
 };
 
-/* The lines lie evenly on their pages, from the first to the last line of each. */
+/* The lines lie evenly on their pages, from the first to the last line of each. The second of two lies elsewhere
+ * on its page than the first: CPUs compare the low 12 bits of addresses first, and a load of the one would wait
+ * for the store to the other (4K aliasing, Intel's optimization manual; 1.5 ns between SMT siblings of Zen 3). */
 static struct span span_of(const struct visit *visit, const struct call *call)
 {
     const size_t page_bytes = (size_t)sysconf(_SC_PAGESIZE), on_a_page = LINES / PAGES;
     size_t step = (page_bytes / LINE_BYTES - 1) / (on_a_page - 1);
     char *first =
         visit->lines + call->line / on_a_page * page_bytes + call->line % on_a_page * step * LINE_BYTES;
+    size_t place = (size_t)(first - visit->lines) ^ LINE_BYTES;
     return (struct span){.first = (_Atomic uint64_t *)(void *)first,
-                         .second = (_Atomic uint64_t *)(void *)(first + PAGES * page_bytes),
+                         .second = (_Atomic uint64_t *)(void *)(visit->lines + PAGES * page_bytes + place),
                          .base = (uint64_t)call->number << 32,
                          .round_trips = call->round_trips};
 }
