@@ -4,14 +4,16 @@
 
 multichase (google/multichase) reads the lowest of its half-second windows; -T is set to the whole set, or it
 would hide page walks. likwid-bench counts bytes as we do, and its kernels have the same 16-byte instructions.
-It allocates with malloc, so it gets base pages where the machine gives huge ones on request only; glibc's
-tunable makes malloc request them, and both page sizes can be compared.
+It asks for no huge pages, so it gets base pages where the machine gives huge ones on request only; with
+huge_malloc.c preloaded it asks, and both page sizes can be compared.
 """
 
 from __future__ import annotations
 
 import argparse
 import re
+import subprocess
+import tempfile
 from pathlib import Path
 
 from paired import DEFAULT_KERNELS, HEADER, compare, ours, text_of
@@ -25,7 +27,6 @@ CHASES = (
 )
 STREAMS = (("read", "load_sse"), ("write", "store_sse"), ("copy", "copy_sse"), ("triad", "stream_sse"))
 BANDWIDTH_TARGET = 0.25
-LIKWID_ENVIRONMENT = {"base": {}, "huge": {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}}
 
 
 def multichase_ns(options: argparse.Namespace, size: str, more: tuple[str, ...]) -> float | None:
@@ -34,13 +35,14 @@ def multichase_ns(options: argparse.Namespace, size: str, more: tuple[str, ...])
     return float(found.group(1)) if found else None
 
 
-def likwid_bytes_per_s(options: argparse.Namespace, kernel: str, pages: str) -> float | None:
+def likwid_bytes_per_s(options: argparse.Namespace, kernel: str, preload: Path | None) -> float | None:
+    environment = {"LD_PRELOAD": str(preload)} if preload else {}
     words = [options.likwid, "-t", kernel, "-w", "S0:128MB:1", "-i", "20"]
-    found = re.search(r"MByte/s:\s+([\d.]+)", text_of(words, LIKWID_ENVIRONMENT[pages]))
+    found = re.search(r"MByte/s:\s+([\d.]+)", text_of(words, environment))
     return 1e6 * float(found.group(1)) if found else None
 
 
-def compare_bandwidths(options: argparse.Namespace, pages: str) -> None:
+def compare_bandwidths(options: argparse.Namespace, pages: str, preload: Path | None) -> None:
     for operation, kernel in STREAMS:
         words = ["memory_bandwidth", f"cpus={options.cpu}", f"operation={operation}", f"pages={pages}"]
         compare(
@@ -48,7 +50,7 @@ def compare_bandwidths(options: argparse.Namespace, pages: str) -> None:
             "GB/s",
             1e-9,
             lambda w=words: ours(options.kernels, w, "bandwidth_bytes_per_s"),
-            lambda k=kernel: likwid_bytes_per_s(options, k, pages),
+            lambda k=kernel: likwid_bytes_per_s(options, k, preload),
             options.repeats,
             BANDWIDTH_TARGET,
         )
@@ -75,11 +77,18 @@ def main() -> None:
     parser.add_argument("--likwid", default="likwid-bench", help="it chooses CPU 0 of socket 0")
     parser.add_argument("--cpu", type=int, default=0)
     parser.add_argument("--repeats", type=int, default=9)
+    parser.add_argument("what", nargs="*", default=["latency", "base", "huge"], help="any of these three")
     options = parser.parse_args()
     print(HEADER, flush=True)
-    compare_latencies(options)
-    for pages in LIKWID_ENVIRONMENT:
-        compare_bandwidths(options, pages)
+    if "latency" in options.what:
+        compare_latencies(options)
+    with tempfile.TemporaryDirectory() as folder:
+        preload, source = Path(folder) / "huge_malloc.so", Path(__file__).parent / "huge_malloc.c"
+        subprocess.run(["cc", "-O2", "-shared", "-fPIC", "-o", preload, source], check=True)
+        if "base" in options.what:
+            compare_bandwidths(options, "base", None)
+        if "huge" in options.what:
+            compare_bandwidths(options, "huge", preload)
 
 
 if __name__ == "__main__":
