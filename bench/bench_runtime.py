@@ -69,11 +69,13 @@ def check_figure(check: Check, on_one_cpu: bool) -> float:
     return float(done.stdout)
 
 
-def pyperf_figure(setup: str, statement: str) -> float:
+def pyperf_figure(setup: str, statement: str, loops: int) -> float:
     """Median of pyperf's values, ns, one worker process pinned to the first CPU."""
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder) / "values.json"
-        options = f"-p 1 -n 60 -w 5 -l 1 --affinity={CPUS[0]} --inherit-environ=PYTHONPATH -q -o {output}"
+        options = (
+            f"-p 1 -n 20 -w 2 -l {loops} --affinity={CPUS[0]} --inherit-environ=PYTHONPATH -q -o {output}"
+        )
         subprocess.run(
             [sys.executable, "-m", "pyperf", "timeit", *options.split(), "-s", setup, statement],
             capture_output=True, check=True, env=environment(), timeout=_CHECK_S_MAX,

@@ -160,8 +160,8 @@ THREADS = {"worker": "threading.Thread", "gate": "threading.Barrier"}
 PROCESSES = {"worker": "mp.Process", "gate": "mp.Barrier"}
 
 MP = "import multiprocessing\nmp = multiprocessing.get_context('%s')\n"
-PYPERF_THREAD = ("import threading\ndef f(): pass", "t = threading.Thread(target=f); t.start(); t.join()")
-PYPERF_FORK = (MP % "fork" + "def f(): pass", "p = mp.Process(target=f); p.start(); p.join()")
+PYPERF_THREAD = ("import threading\ndef f(): pass", "t = threading.Thread(target=f); t.start(); t.join()", 20)
+PYPERF_FORK = (MP % "fork" + "def f(): pass", "p = mp.Process(target=f); p.start(); p.join()", 3)
 TASKS = """
 import asyncio
 async def f(): pass
@@ -172,8 +172,8 @@ async def turn():
 async def turns(): await asyncio.gather(turn(), turn())
 loop = asyncio.new_event_loop()
 """
-PYPERF_TASK = (TASKS, "loop.run_until_complete(made())")
-PYPERF_SWITCH = (TASKS, "loop.run_until_complete(turns())")
+PYPERF_TASK = (TASKS, "loop.run_until_complete(made())", 5)
+PYPERF_SWITCH = (TASKS, "loop.run_until_complete(turns())", 5)
 PYPERF_AWAIT = (
     """
 async def f(): pass
@@ -184,6 +184,7 @@ def run():
     except StopIteration: pass
 """,
     "run()",
+    5,
 )
 LOCKS = """
 import threading, multiprocessing
@@ -197,14 +198,14 @@ def turns():
     for _ in range(20): b.release(); a.acquire()
 """
 PYPERF_HAND_THREAD = (
-    LOCKS % {"latches": "threading.Lock(), threading.Lock()", "worker": "threading.Thread"}, "turns()",
+    LOCKS % {"latches": "threading.Lock(), threading.Lock()", "worker": "threading.Thread"}, "turns()", 20,
 )  # fmt: skip
 PYPERF_HAND_PROCESS = (
-    LOCKS % {"latches": "mp.Semaphore(1), mp.Semaphore(1)", "worker": "mp.Process"}, "turns()",
+    LOCKS % {"latches": "mp.Semaphore(1), mp.Semaphore(1)", "worker": "mp.Process"}, "turns()", 20,
 )  # fmt: skip
 
-# A program that prints its figure, or setup and statement for pyperf.
-Check = str | tuple[str, str]
+# A program that prints its figure, or for pyperf setup, statement and how often that runs after each setup.
+Check = str | tuple[str, str, int]
 # By probe, variant and measure: name, check, and what one figure of the check is divided by.
 Checks = dict[tuple[str, str, str], list[tuple[str, Check, float]]]
 CHECKS: Checks = {
