@@ -209,8 +209,8 @@ def test_a_new_plan_drops_what_is_gone_and_measures_what_is_new_in_a_burst() -> 
     world.run(120.0)
     assert not _times(world, goes)
     assert len(_times(world, comes)) >= BURST_VISITS
-    assert len(_times(world, stays)) <= 1, "known results keep their pace"
-    assert world.clock.now_s >= changed_s
+    soon = [time_s for time_s in _times(world, stays) if time_s < changed_s + 120]
+    assert len(soon) <= 1, "known results keep their pace"
 
 
 def test_a_new_plan_forgets_whom_the_old_one_suspected() -> None:

@@ -135,9 +135,11 @@ class MeasuringLoop:
     async def visit_now(self, tasks: Sequence[Task], visits: int) -> list[Result]:
         """Visit some tasks on request, in turns, whatever is due; the budget is charged all the same."""
         found: dict[str, Result] = {}
+        # Asked before the first visit: later on the CPUs are busy with these visits themselves.
+        busy = {task.identity.id: self._load.is_busy(task.identity.target.cpus) for task in tasks}
         for _ in range(visits):
             for task in tasks:
-                await self._visit(task, busy=False)
+                await self._visit(task, busy[task.identity.id])
                 result = self._view.result(task.identity.id)
                 if result is not None:
                     found[task.identity.id] = result
@@ -181,8 +183,7 @@ class MeasuringLoop:
         return tuple(node for node in homes if node is not None)
 
     async def _visit(self, task: Task, busy: bool) -> tuple[bool, bool]:
-        """Visit, commit, show. Whether more visits in a row would tell nothing new, and whether this one has
-        to be confirmed soon."""
+        """Visit, commit, show; whether more in a row would tell nothing new, and whether to confirm soon."""
         self.current = task
         try:
             surveyed = await self._visitor.visit(task, busy=busy)
