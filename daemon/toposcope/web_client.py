@@ -12,10 +12,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import SplitResult
 
 from toposcope.errors import UsageError
 
 _SECRET_BYTES_MAX: Final = 65_536
+_THIS_HOST: Final = ("localhost", "127.0.0.1", "::1")
 
 
 @dataclass(frozen=True)
@@ -44,10 +46,15 @@ class Credentials:
             return {"Authorization": f"Bearer {_secret(self.bearer_token_file)}"}
         return {}
 
-    def opener(self, scheme: str) -> urllib.request.OpenerDirector:
-        """What opens addresses of a scheme, `http` or `https`. Raises UsageError for unusable files."""
+    def opener(self, address: SplitResult) -> urllib.request.OpenerDirector:
+        """What opens an http or https address. Raises UsageError for unusable files.
+
+        This host is asked directly, whatever proxy the environment names.
+        """
         handlers: list[urllib.request.BaseHandler] = [_NoRedirect()]
-        if scheme == "https":
+        if address.hostname in _THIS_HOST:
+            handlers.append(urllib.request.ProxyHandler({}))
+        if address.scheme == "https":
             handlers.append(urllib.request.HTTPSHandler(context=self._tls()))
         return urllib.request.build_opener(*handlers)
 

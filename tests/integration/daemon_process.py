@@ -22,8 +22,14 @@ class DaemonProcess:
     """Started by the constructor, ended by `stop` (SIGTERM) or `kill`; also a context manager."""
 
     def __init__(
-        self, folder: Path, config: dict[str, Any] | None = None, arguments: tuple[str, ...] = ()
+        self,
+        folder: Path,
+        config: dict[str, Any] | None = None,
+        arguments: tuple[str, ...] = (),
+        *,
+        program: tuple[str, ...] = ("-m", "toposcope"),
     ) -> None:
+        """`program` is what Python runs: the daemon, or something that changes it first."""
         self.config_file = folder / "config.yaml"
         settings: dict[str, Any] = {
             "web": {"listen_address": "127.0.0.1:0"},
@@ -35,7 +41,7 @@ class DaemonProcess:
         self._log = folder / f"log-{time.monotonic_ns()}"
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "toposcope", "serve", "--config", str(self.config_file), *arguments],
+                [sys.executable, *program, "serve", "--config", str(self.config_file), *arguments],
                 stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=log,
             )  # fmt: skip
         self.url = ""

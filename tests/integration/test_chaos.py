@@ -1,6 +1,7 @@
 """What a host may do to the daemon, again and again: kill it, kill and stop its kernels, fill its disk.
 
-Minutes, hence slow. TOPOSCOPE_CHAOS_ROUNDS takes the place of the 200 rounds; the seed is printed on failure.
+Minutes, hence slow. TOPOSCOPE_CHAOS_ROUNDS takes the place of the 200 rounds (and of 500 kernels in proportion);
+TOPOSCOPE_CHAOS_SEED that of the seed, which is printed on failure.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import pytest
 
 from integration.daemon_process import DaemonProcess
 from toposcope.clock import ManualClock
+from toposcope.measure import runner
 from toposcope.results import Estimate, Identity, Target, Visit
 from toposcope.store import FILE_NAME, Store
 from toposcope_probes import load_all
@@ -88,10 +90,14 @@ def _kernels_of(pid: int) -> list[int]:
     return found
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP, signal.SIGSEGV])
-def test_kernels_that_die_or_stop_cost_their_visits_only(tmp_path: Path, number: signal.Signals) -> None:
+@pytest.mark.parametrize(
+    ("number", "share"), [(signal.SIGKILL, 1.0), (signal.SIGSEGV, 0.5), (signal.SIGSTOP, 0.25)]
+)
+def test_kernels_that_die_or_stop_cost_their_visits_only(
+    tmp_path: Path, number: signal.Signals, share: float
+) -> None:
     """A stopped one ends by its deadline, so a round of those takes longer."""
-    wanted = max(3, _ROUNDS // 40 if number == signal.SIGSTOP else _ROUNDS)
+    wanted = max(3, round(_ROUNDS * share))
     hit: set[int] = set()
     with DaemonProcess(tmp_path, {"probes": {"budget_ratio": 1.0, **_PAIRS}}) as daemon:
         end_s = time.monotonic() + 600
@@ -117,6 +123,50 @@ def test_kernels_that_die_or_stop_cost_their_visits_only(tmp_path: Path, number:
         assert "Traceback" not in daemon.log()
         daemon.stop()
     assert not [pid for pid in hit if Path(f"/proc/{pid}").exists()]
+
+
+# In place of the kernels' program: four runs of five print what no kernel would, or end as none should.
+_GARBAGE = """#!/bin/bash
+number=$(( $(date +%N) / 1000 % 10 ))
+case $number in
+0) head -c 65536 /dev/urandom ;;
+1) echo '{"schema_version":1,"kernel":"cacheline_cas","cpus":[0,' ;;
+2) echo '{"schema_version":1,"kernel":"x","cpus":[7,9],"status":"ok","samples":{"latency_ns":[[1]]}}' ;;
+3) yes '{}' | head -c 2000000 ;;
+4) head -c 40000000 /dev/zero ;;
+5) echo 'out of order' >&2; exit 3 ;;
+6) ;;
+7) echo '{"schema_version":1,"kernel":"cacheline_cas","cpus":[0,1],"status":"ok","samples":{"latency_ns":[[-1,1e400]]}}' ;;
+*) exec "$KERNELS" "$@" ;;
+esac
+printf x >> "$COUNT"
+"""
+_WITH_GARBAGE = (
+    "import pathlib, sys; from toposcope.measure import runner; from toposcope.cli import main;"
+    "runner.kernels_path = lambda: pathlib.Path({program!r}); main()"
+)
+
+
+def test_kernels_that_print_garbage_cost_their_visits_only(tmp_path: Path) -> None:
+    wanted = max(3, round(_ROUNDS * 0.75))
+    program, count = tmp_path / "garbage", tmp_path / "count"
+    count.touch()
+    text = _GARBAGE.replace("$KERNELS", str(runner.kernels_path())).replace("$COUNT", str(count))
+    program.write_text(text)
+    program.chmod(0o755)
+    patched = ("-c", _WITH_GARBAGE.format(program=str(program)))
+    with DaemonProcess(tmp_path, {"probes": {"budget_ratio": 1.0, **_PAIRS}}, program=patched) as daemon:
+        end_s = time.monotonic() + 600
+        while count.stat().st_size < wanted:
+            assert time.monotonic() < end_s, f"{count.stat().st_size} of {wanted} printed garbage"
+            time.sleep(0.1)
+        found = {each["verdict"] for each in daemon.json("/api/v1/results")["results"]}
+        assert found <= {"ok", "noisy", "unstable", "failed", "not_applicable"}, found
+        text = daemon.get("/metrics")[1].decode()
+        for reason in ("garbage", "too_much_output", "exit_3", "no_result"):
+            assert f'reason="{reason}"' in text, text
+        assert "Traceback" not in daemon.log()
+        daemon.stop()
 
 
 @pytest.fixture

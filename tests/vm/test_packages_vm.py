@@ -69,7 +69,13 @@ def share(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return share
 
 
-def _run(share: Path, topology: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+@pytest.mark.slow
+@pytest.mark.timeout(1500)
+@pytest.mark.parametrize(
+    ("topology", "what", "last_line"),
+    [("2s2c", "upgrade", "clean"), ("2s2c", "heal", "healed"), ("2s2c2t", "probes", "measured")],
+)
+def test_the_package_in_a_guest(share: Path, topology: str, what: str, last_line: str) -> None:
     run = shared_path("vm", "run")
     if shutil.which("qemu-system-x86_64") is None:
         pytest.skip("qemu-system-x86_64 is not installed")
@@ -82,21 +88,8 @@ def _run(share: Path, topology: str, *arguments: str) -> subprocess.CompletedPro
         "--timeout",
         "1000",
         PROJECT / "tests/vm/packages.sh",
+        what,
     ]
-    done = subprocess.run([*command, *arguments], capture_output=True, text=True, check=False)
-    print(done.stdout, done.stderr)
-    return done
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(1500)
-def test_the_package_lives_and_goes_as_it_should(share: Path) -> None:
-    done = _run(share, "2s2c", "lifecycle")
-    assert done.stdout.splitlines()[-1:] == ["clean"], done.stdout + done.stderr
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(1500)
-def test_every_default_probe_gives_results_below_the_unit_as_it_is_shipped(share: Path) -> None:
-    done = _run(share, "2s2c2t", "probes")
-    assert done.stdout.splitlines()[-1:] == ["measured"], done.stdout + done.stderr
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.stdout.splitlines()[-1:] == [last_line], done.stdout + done.stderr
+    print(done.stdout)

@@ -106,7 +106,7 @@ class Daemon:
         credentials = credentials or Credentials()
         self.url = url.rstrip("/")
         self._headers = credentials.headers()
-        self._opener = credentials.opener(address.scheme)
+        self._opener = credentials.opener(address)
 
     def get(self, path: str, **query: str) -> dict[str, Any]:
         """A JSON document. Raises DaemonError with the daemon's own sentence where it refuses."""

@@ -77,7 +77,7 @@ class Client:
         self._url = access.url.rstrip("/")
         self._timeout_s = access.timeout_s
         self._headers = credentials.headers()
-        self._opener = credentials.opener(address.scheme)
+        self._opener = credentials.opener(address)
 
     def query(self, expr: str, *, at_s: float | None = None) -> list[Series]:
         """The series of an instant query, now or at a time. Raises DaemonError in the server's words."""

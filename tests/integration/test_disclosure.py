@@ -1,0 +1,122 @@
+"""What the daemon and the command line give away, held against what docs/security.md lists.
+
+A run with marked environment, folders and requests; then everything that came out is searched for the marks and
+for what identifies this host.
+"""
+
+from __future__ import annotations
+
+import http.client
+import os
+import re
+import socket
+import subprocess
+import sys
+import urllib.parse
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from integration.daemon_process import DaemonProcess
+
+_SECRET = "correct-horse-battery-staple"
+_PATHS = (
+    "/", "/metrics", "/-/healthy", "/-/ready", "/openapi.json", "/api/v1/topology", "/api/v1/probes", "/api/v1/results",
+    "/api/v1/matrix/cacheline_cas", "/api/v1/matrix/cacheline_cas?format=csv", "/api/v1/report", "/api/v1/audit",
+    "/api/v1/status", "/api/v1/events", "/api/v1/recommend?workers=2",
+)  # fmt: skip
+# Refusals of every kind: not there, bad query, wrong method, not enabled, foreign host, too large, no HTTP.
+_REFUSED = (
+    ("GET", f"/{_SECRET}", {}), ("GET", "/../../etc/passwd", {}), ("GET", f"/api/v1/matrix/{_SECRET}", {}),
+    ("GET", "/api/v1/results/nothing", {}), ("GET", f"/api/v1/events?limit={_SECRET}", {}), ("PUT", "/metrics", {}),
+    ("POST", "/-/reload", {}), ("POST", "/api/v1/measure", {}), ("GET", "/metrics", {"Host": f"{_SECRET}.example"}),
+    ("POST", "/api/v1/recommend", {"Content-Length": "99999999"}), ("GET", "/api/v1/recommend?workers=x", {}),
+)  # fmt: skip
+
+
+def _identifying() -> list[str]:
+    """What tells this host from others, as far as it can be read here and is long enough to be searched for."""
+    found = [socket.gethostname(), os.environ.get("USER", ""), str(Path.home())]
+    files = ["/etc/machine-id", "/proc/sys/kernel/random/boot_id", "/sys/class/dmi/id/product_uuid",
+             "/sys/class/dmi/id/product_serial", "/sys/class/dmi/id/board_serial"]  # fmt: skip
+    for name in [*files, *map(str, Path("/sys/class/net").glob("*/address"))]:
+        try:
+            found.append(Path(name).read_text().strip())
+        except OSError:
+            continue  # not there, or not for us
+    found += re.findall(r"(?:root|ip|host|token|password)=(\S+)", Path("/proc/cmdline").read_text())
+    return [each for each in found if len(each) > 5 and set(each) > set("0:-")]
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[DaemonProcess]:
+    """A daemon that logs all it can, with secrets in its environment and a telling folder."""
+    for name in ("AWS_SECRET_ACCESS_KEY", "PGPASSWORD", "TOPOSCOPE_PASSWORD"):
+        monkeypatch.setenv(name, _SECRET)
+    folder = tmp_path / "folder-of-customer-x"
+    folder.mkdir()
+    with DaemonProcess(folder, {"log": {"level": "debug"}, "probes": {"budget_ratio": 0.5}}) as daemon:
+        daemon.wait_for("/api/v1/results", lambda document: len(document["results"]) > 3)
+        yield daemon
+
+
+def _raw(daemon: DaemonProcess, method: str, path: str, headers: dict[str, str]) -> bytes:
+    address = urllib.parse.urlsplit(daemon.url)
+    assert address.hostname
+    connection = http.client.HTTPConnection(address.hostname, address.port, timeout=10)
+    connection.putrequest(method, path, skip_host="Host" in headers)
+    for name, value in headers.items():
+        connection.putheader(name, value)
+    connection.endheaders()
+    answer = connection.getresponse()
+    assert answer.status >= 400, (method, path, answer.status)
+    text = "".join(f"{name}: {value}\n" for name, value in answer.getheaders()).encode() + answer.read()
+    connection.close()
+    return text
+
+
+def _toposcope(*words: str) -> bytes:
+    done = subprocess.run([sys.executable, "-m", "toposcope", *words], capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def _without_what_is_listed(text: str) -> str:
+    """docs/security.md lists the paths of the interpreters that are measured; in JSON a slash may be escaped."""
+    return text.replace(sys.executable, "").replace(os.path.realpath(sys.executable), "")
+
+
+def _assert_gives_nothing_away(where: str, content: bytes, marks: list[str]) -> None:
+    text = _without_what_is_listed(content.decode("utf-8", "replace"))
+    for mark in marks:
+        at = text.find(mark)
+        assert at < 0, f"{where} gives {mark!r} away: …{text[max(0, at - 150) : at + 150]}…"
+
+
+def test_answers_refusals_exports_and_captures_give_away_what_is_listed_only(
+    run: DaemonProcess, tmp_path: Path
+) -> None:
+    project = str(Path(__file__).resolve().parents[2])
+    marks = [_SECRET, "folder-of-customer-x", project, *_identifying()]
+    for path in _PATHS:
+        status, body = run.get(path)
+        assert status == 200, path
+        _assert_gives_nothing_away(path, body, marks)
+    # A refusal may repeat what the client itself sent, and nothing else.
+    for method, path, headers in _REFUSED:
+        _assert_gives_nothing_away(path, _raw(run, method, path, headers), marks[1:])
+    _assert_gives_nothing_away("export", _toposcope("export", "--url", run.url), marks)
+    _toposcope("capture", str(tmp_path / "captured"))
+    for path in sorted((tmp_path / "captured").rglob("*")):
+        content = path.read_bytes() if path.is_file() else b""
+        _assert_gives_nothing_away(str(path.name), content, marks)
+
+
+def test_a_log_without_errors_names_no_folder_and_no_secret(run: DaemonProcess) -> None:
+    for method, path, headers in _REFUSED:
+        _raw(run, method, path, headers)
+    run.stop()
+    _assert_gives_nothing_away(
+        "the log", run.log().encode(), [_SECRET, "folder-of-customer-x", *_identifying()]
+    )
