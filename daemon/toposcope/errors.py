@@ -2,6 +2,7 @@
 
 ToposcopeError              one sentence in `str(error)`, optionally a hint; exit status 1
 ├── UsageError              the request itself is wrong; exit status 2
+│   ├── ContradictionError  well formed, but at odds with itself or with the machine; HTTP says 409, not 400
 │   └── ConfigError         a key of config.yaml; names the key's path, the value, what is allowed
 ├── TopologyError           no machine can be read below this root
 ├── StoreError              the store can't be opened or written
@@ -36,6 +37,12 @@ class UsageError(ToposcopeError):
 
     exit_status = 2
     code = "usage"
+
+
+class ContradictionError(UsageError):
+    """The request is well formed, but it contradicts itself, or this machine can't meet it."""
+
+    code = "contradiction"
 
 
 class ConfigError(UsageError):

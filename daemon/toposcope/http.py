@@ -25,7 +25,7 @@ import toposcope_probes
 from toposcope import matrix as matrices
 from toposcope import metrics, placement, results
 from toposcope import report as reports
-from toposcope.errors import ToposcopeError, UsageError
+from toposcope.errors import ContradictionError, ToposcopeError, UsageError
 from toposcope.topology.document import to_document
 from toposcope.view import View
 from toposcope_probes.contract import TargetKind
@@ -279,7 +279,7 @@ class _Guard:
             )
         length = headers.get(b"content-length", "0")
         if not length.isdigit() or int(length) > _BODY_BYTES_MAX:
-            return ApiError(413, "too_large", f"the request's body is larger than {_BODY_BYTES_MAX} bytes")
+            return _too_large()
         return None
 
 
@@ -324,8 +324,13 @@ async def read_body(request: Request) -> bytes:
     async for chunk in request.stream():
         body += chunk
         if len(body) > _BODY_BYTES_MAX:
-            raise ApiError(413, "too_large", f"the request's body is larger than {_BODY_BYTES_MAX} bytes")
+            raise _too_large()
     return bytes(body)
+
+
+def _too_large() -> ApiError:
+    hint = "no request needs as much; of many edges of communication the heaviest are enough"
+    return ApiError(413, "too_large", f"the request's body is larger than {_BODY_BYTES_MAX} bytes", hint)
 
 
 def integer(query: Mapping[str, str], name: str, default: int, low: int, high: int) -> int:
@@ -361,7 +366,7 @@ async def _answer_api_error(_: Request, error: Exception) -> Response:
 
 async def _answer_toposcope_error(_: Request, error: Exception) -> Response:
     assert isinstance(error, ToposcopeError)
-    status = 400 if isinstance(error, UsageError) else 503
+    status = 409 if isinstance(error, ContradictionError) else 400 if isinstance(error, UsageError) else 503
     return _error_response(ApiError(status, error.code, error.message, error.hint))
 
 

@@ -114,16 +114,28 @@ def request_of_query(query: Mapping[str, str]) -> Request:
             values[name] = _cpu_list(name, text)
         else:
             values[name] = text
-    if "workers" not in values:
-        raise UsageError("workers is missing", "for example ?workers=4")
-    known = set(Request.__dataclass_fields__)
+    return _request_of(values, strict=False)
+
+
+def request_of_document(document: object) -> Request:
+    """The request in a JSON document. Raises UsageError where it is none, and where it can't be met."""
+    if not isinstance(document, dict):
+        raise UsageError("the request's body is not a JSON object", 'for example {"workers": 4}')
+    return _request_of(document, strict=True)
+
+
+def _request_of(values: dict[str, Any], *, strict: bool) -> Request:
+    """Numbers and flags may be text where not `strict`, as in a query."""
+    known = Request.__dataclass_fields__
     for name in values:
         if name not in known:
             raise UsageError(f"{name[:40]!r} is not part of a request", f"known: {', '.join(sorted(known))}")
+    if "workers" not in values:
+        raise UsageError("workers is missing", "it says how many there are, for example 4")
     try:
-        return msgspec.convert(values, Request, strict=False)
+        return msgspec.convert(values, Request, strict=strict)
     except msgspec.ValidationError as error:
-        raise UsageError(f"the query is not as it should be: {error}", "see /openapi.json") from None
+        raise UsageError(f"the request is not as it should be: {error}", "see /openapi.json") from None
 
 
 def _cpu_list(name: str, text: str) -> tuple[int, ...]:

@@ -63,6 +63,15 @@ def test_numactl_starts_a_process_for_each_node() -> None:
     ]
 
 
+def test_numactl_starts_a_process_for_each_l3_domain() -> None:
+    text = LAUNCHERS["numactl"](launch((0, 2, 4, 6), (0,), "bind", "process_per_l3_domain", ("true",)))
+    assert text.splitlines() == [
+        "numactl --physcpubind=0,2 --membind=0 true &",
+        "numactl --physcpubind=4,6 --membind=0 true &",
+        "wait",
+    ]
+
+
 @pytest.mark.parametrize("policy", ["bind", "interleave", "local", "default"])
 def test_systemd_accepts_the_lines(policy: str, tmp_path: Path) -> None:
     needs("systemd-analyze")

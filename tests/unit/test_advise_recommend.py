@@ -216,6 +216,14 @@ def test_memory_decides_nodes() -> None:
     assert sum(cpu < 8 for cpu in answer.placements[0].cpus) == 1
 
 
+@pytest.mark.parametrize("nodes", [(), (0,)])
+def test_shared_memory_bound_work_is_interleaved_where_it_needs_several_nodes(nodes: tuple[int, ...]) -> None:
+    options: dict[str, Any] = {"nodes": nodes} if nodes else {}
+    first = ask(8 if nodes else 16, smt="allow", bound="memory", **options).placements[0]
+    assert first.nodes == (nodes or (0, 1))
+    assert first.memory_policy == ("bind" if nodes else "interleave")
+
+
 # ------------------------------------------------------------------------------------ refusals
 
 
@@ -306,6 +314,17 @@ def test_the_model_follows_what_was_measured(
     assert f"{claim} is {verdict} on this host: ratio 1.7 (1.5 to 1.9)" in reasons(told)
     assert f"{claim} was not measured on this host" in reasons(untold)
     assert untold.placements[0].confidence < told.placements[0].confidence
+
+
+@pytest.mark.parametrize(("ratio", "model"), [(1.2, "coroutines"), (0.7, "threads"), (None, "coroutines")])
+def test_an_inconclusive_claim_is_followed_by_its_numbers_and_trusted_less(ratio: Any, model: str) -> None:
+    open_question = ClaimStanding("io_coroutines_beat_threads", "inconclusive", ratio, (0.5, 1.6))
+    answer = ask(4, evidence(claims=(open_question,)), runtime="python", bound="io")
+    settled = ClaimStanding("io_coroutines_beat_threads", "confirmed", 1.7, (1.5, 1.9))
+    sure = ask(4, evidence(claims=(settled,)), runtime="python", bound="io")
+    assert answer.placements[0].model == model
+    assert "inconclusive" in reasons(answer)
+    assert answer.placements[0].confidence < sure.placements[0].confidence
 
 
 def test_native_code_lets_sharing_python_work_use_coroutines() -> None:

@@ -106,6 +106,16 @@ def test_a_cpu_outside_the_cpuset_is_refused_and_nothing_stays_changed() -> None
     assert os.sched_getaffinity(0) == before
 
 
+@pytest.mark.parametrize(("policy", "mode"), [("bind", 2), ("interleave", 3), ("local", 4)])
+def test_every_memory_policy_reaches_the_command(policy: str, mode: int) -> None:
+    code = "from toposcope import launch; print(launch.get_memory_policy())"
+    nodes = "()" if policy == "local" else "(0,)"
+    done = become(f"launch.Start(None, {policy!r}, {nodes})", sys.executable, "-c", code)
+    if "MemoryPolicyError" in done.stderr:
+        pytest.skip(done.stderr.splitlines()[-1])
+    assert done.stdout.strip() == f"({mode}, {0 if policy == 'local' else 1})", done.stderr
+
+
 def test_children_inherit_affinity_and_memory_policy_and_the_caller_gets_its_own_back() -> None:
     try:
         before = (os.sched_getaffinity(0), launch.get_memory_policy())

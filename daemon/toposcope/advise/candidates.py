@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from toposcope.advise.facts import Evidence
 from toposcope.advise.layout import Layout
 from toposcope.advise.request import Request
-from toposcope.errors import UsageError
+from toposcope.errors import ContradictionError
 from toposcope.topology.cpulist import format_cpulist
 
 
@@ -22,8 +22,8 @@ class Candidates:
 def candidates(request: Request, evidence: Evidence) -> Candidates:
     """What the request, the machine and its load leave over.
 
-    Raises UsageError where a CPU or node asked for does not exist, where no CPU is left, or where there are
-    fewer CPUs than workers.
+    Raises ContradictionError where a CPU or node asked for does not exist, where no CPU is left, or where
+    there are fewer CPUs than workers.
     """
     machine = evidence.machine
     usable = set(machine.usable_cpus)
@@ -52,7 +52,7 @@ def candidates(request: Request, evidence: Evidence) -> Candidates:
 def _check_named(request: Request, evidence: Evidence, usable: set[int]) -> None:
     unknown = sorted(set(request.cpus or ()) - usable)
     if unknown:
-        raise UsageError(
+        raise ContradictionError(
             f"CPU {format_cpulist(unknown[:64])} can't be used here",
             f"the CPUs that are online and allowed are {format_cpulist(sorted(usable))}",
         )
@@ -60,15 +60,15 @@ def _check_named(request: Request, evidence: Evidence, usable: set[int]) -> None
     missing = sorted(set(request.nodes or ()) - nodes)
     if missing:
         known = ", ".join(map(str, sorted(nodes))) or "none"
-        raise UsageError(f"there is no NUMA node {missing[0]}", f"this machine's nodes: {known}")
+        raise ContradictionError(f"there is no NUMA node {missing[0]}", f"this machine's nodes: {known}")
 
 
-def _too_few(request: Request, left: int, usable: int) -> UsageError:
+def _too_few(request: Request, left: int, usable: int) -> ContradictionError:
     if left == usable:
-        return UsageError(
+        return ContradictionError(
             f"{request.workers} workers can't have a CPU each on {usable} CPUs", f"ask for at most {usable}"
         )
-    return UsageError(
+    return ContradictionError(
         f"{request.workers} workers, but only {left} of the {usable} CPUs are left to choose from",
         "ask for fewer workers, or leave out fewer CPUs",
     )
@@ -85,7 +85,7 @@ class Cores:
 
 
 def choose_cores(request: Request, layout: Layout, cores_are_known: bool) -> Cores:
-    """Whether two workers may share a core. Raises UsageError where `avoid` leaves too few cores."""
+    """Whether two workers may share a core. Raises ContradictionError where `avoid` leaves too few cores."""
     cores = len(set(layout.cores))
     alone = tuple(range(len(layout.cpus)))
     threaded = cores < len(layout.cpus)
@@ -98,7 +98,7 @@ def choose_cores(request: Request, layout: Layout, cores_are_known: bool) -> Cor
         return Cores(layout.cores, request.workers, True, told)
     if request.workers > cores:
         if request.exact:
-            raise UsageError(
+            raise ContradictionError(
                 f"{request.workers} workers can't have a core each: {cores} cores are left to choose from",
                 f"ask for at most {cores}, or allow two workers on a core with --smt allow",
             )

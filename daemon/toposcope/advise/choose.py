@@ -12,7 +12,7 @@ from toposcope.advise.nearest import mean_cost, nearest_set
 from toposcope.advise.request import Request
 from toposcope.advise.simpler import simplest_near_best
 from toposcope.advise.spread import Memory, memory_time, spread_out
-from toposcope.errors import UsageError
+from toposcope.errors import ContradictionError
 from toposcope.units import format_ns
 
 
@@ -99,7 +99,7 @@ def choose_apart(
     workers, reasons = _useful_workers(request, cores, memory)
     positions = spread_out(costs.layout, cores.groups, workers, memory, speeds)
     if positions is None:
-        raise UsageError(
+        raise ContradictionError(
             f"the nodes' memory does not hold {workers} workers of {request.memory_bytes_per_worker} bytes",
             "ask for fewer workers or less memory a worker",
         )

@@ -4,7 +4,6 @@ declared.
 
 from __future__ import annotations
 
-import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from toposcope.matrix import Matrix
 Basis = Literal["measured", "sampled", "declared"]
 
 ASSUMED_ERROR_RATIO: Final = 0.03  # of one value, where nothing tells it
-_ERROR_STEPS: Final = (1, 2, 3, 5, 8, 13, 21, 34, 55)  # the pairs (i, i + step) are enough to tell the error
+_ERROR_STEPS: Final = (1, 3, 8, 21, 55)  # the pairs (i, i + step) are enough to tell the error
 _OptionalRow = Sequence[float | None]
 
 
@@ -82,18 +81,18 @@ def _known_rows(matrix: Matrix | None, cpus: Sequence[int]) -> tuple[list[_Optio
         rows = _selected(rows, matrix.cpus, cpus)
     unusable = 0
     for index, row in enumerate(rows):
-        if _least(row, index) <= 0:
+        if _has_unusable(row, index):
             rows[index] = [ns if ns is not None and ns > 0 else None for ns in row]
             unusable += rows[index].count(None) - row.count(None)
     return rows, unusable // 2
 
 
-def _least(row: _OptionalRow, index: int) -> float:
-    """The least measured value of row `index`, infinite where there is none."""
+def _has_unusable(row: _OptionalRow, index: int) -> bool:
+    """Whether a measured value of row `index` is not positive."""
     others = (*row[:index], *row[index + 1 :])
     if None in others:
-        return min((ns for ns in others if ns is not None), default=math.inf)
-    return min(cast("tuple[float, ...]", others), default=math.inf)
+        return 0 in others or min(filter(None, others), default=1.0) <= 0
+    return bool(others) and min(cast("tuple[float, ...]", others)) <= 0
 
 
 def _columns(matrix: Matrix) -> list[_OptionalRow]:
@@ -101,14 +100,16 @@ def _columns(matrix: Matrix) -> list[_OptionalRow]:
 
 
 def _means(index: int, there: _OptionalRow, back: _OptionalRow) -> _OptionalRow:
-    """Row `index`; the usual cases, one triangle or both complete, avoid looking at each cell."""
+    """Row `index`; the usual cases, both directions equal or complete or one of them absent, are quick."""
+    if there == back:
+        return there
     before, behind = there[:index], there[index + 1 :]
     if None not in before and behind.count(None) == len(behind):
         return (*before, None, *back[index + 1 :])
     others = (*back[:index], *back[index + 1 :])
     if None not in before and None not in behind and None not in others:
         sums = map(add, cast("tuple[float, ...]", (*before, *behind)), cast("tuple[float, ...]", others))
-        means: list[float | None] = [both / 2 for both in sums]
+        means: list[float | None] = [0.5 * both for both in sums]
         means.insert(index, None)
         return means
     return [b if a is None else a if b is None else (a + b) / 2 for a, b in zip(there, back, strict=True)]
@@ -124,7 +125,8 @@ def _selected(rows: Sequence[_OptionalRow], have: Sequence[int], cpus: Sequence[
 
 
 def _error_of_directions(matrix: Matrix | None) -> float | None:
-    """The relative error of a pair's mean, from how its two directions differ; None without both.
+    """The relative error of a pair's mean, from how its two directions differ; None without both, and where
+    they are equal: then one was copied from the other, or both were rounded.
 
     1.4826 · median makes a robust standard deviation; half of the difference is the error of the mean.
     """
@@ -137,15 +139,18 @@ def _error_of_directions(matrix: Matrix | None) -> float | None:
             there, back = matrix.cells[index][index + step], matrix.cells[index + step][index]
             if there is not None and back is not None and there + back > 0:
                 differences.append(abs(there - back) / (there + back))
-    return 1.4826 * statistics.median(differences) if differences else None
+    return (1.4826 * statistics.median(differences) or None) if differences else None
 
 
 def _unmeasured(layout: Layout, pairs: Sequence[tuple[int, int, float]]) -> tuple[str, ...]:
     """Levels that hold two CPUs but of which no pair was measured."""
-    seen = {layout.relation(a, b) for a, b, _ in pairs}
     sizes = [len(set(level.labels)) for level in layout.levels]
     finer = [len(layout.cpus), *sizes]
     there = {index for index, (inner, outer) in enumerate(pairwise(finer)) if outer < inner}
     if sizes and sizes[-1] > 1:
         there.add(len(layout.levels))
-    return tuple(layout.relation_name(relation) for relation in sorted(there - seen))
+    for a, b, _ in pairs:
+        if not there:
+            break
+        there.discard(layout.relation(a, b))
+    return tuple(layout.relation_name(relation) for relation in sorted(there))

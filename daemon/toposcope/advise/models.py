@@ -88,9 +88,9 @@ def _by_claim(evidence: Evidence, claim: str, confirmed: Model, refuted: Model, 
     if result is not None and result.verdict == "refuted":
         return ModelChoice(refuted, (_sentence(result),))
     if result is not None and result.verdict == "inconclusive":
-        return ModelChoice(confirmed, (
-            f"{claim} is inconclusive on this host: {confirmed} and {refuted} differ too little to matter",),
-            confidence=_UNTESTED)  # fmt: skip
+        better = refuted if result.ratio is not None and result.ratio < 1 else confirmed
+        why = f"{_sentence(result)}; {better} came out no worse, but another measurement may say otherwise"
+        return ModelChoice(better, (why,), confidence=_UNTESTED)
     return ModelChoice(confirmed, (
         f"{confirmed} is the usual choice for {what}; {claim} was not measured on this host",),
         (f"{claim} (run `toposcope report` on the host)",), _UNTESTED)  # fmt: skip

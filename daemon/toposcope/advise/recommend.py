@@ -16,13 +16,13 @@ from toposcope.advise.candidates import candidates, choose_cores
 from toposcope.advise.choose import Choice, choose_apart, choose_mapped, choose_near, talks
 from toposcope.advise.costs import PairCosts, pair_costs
 from toposcope.advise.facts import Evidence
-from toposcope.advise.gain import Gain, gain_over_default
+from toposcope.advise.gain import Gain, default_costs, gain_over_default
 from toposcope.advise.launchers import all_commands
 from toposcope.advise.models import ModelChoice, choose_model
 from toposcope.advise.request import Request
 from toposcope.advise.spread import Memory
 from toposcope.advise.trust import trust
-from toposcope.errors import UsageError
+from toposcope.errors import ContradictionError
 
 _LEAST_GAIN: Final = 0.02  # less than this is not worth a command line
 _LEAVE: Final = "leave it as it is"
@@ -51,7 +51,7 @@ def recommend(request: Request, evidence: Evidence, command: Sequence[str] = ("C
     else:
         speeds = _speeds(evidence, costs.layout.cpus)
         choices = choose_apart(request, costs, cores, memory if request.bound == "memory" else None, speeds)
-    gains = [_gain(costs, choice) for choice in choices]
+    gains = _gains(costs, choices)
     advice, why = _verdict(request, evidence, costs, choices[0], gains[0])
     placements = tuple(
         _placement(request, evidence, costs, choice, gain, (*why, *chosen_from.reasons) if rank == 0 else ())
@@ -73,7 +73,7 @@ def _memory(request: Request, evidence: Evidence, cpus: Sequence[int]) -> Memory
         capacity = {node: size // request.memory_bytes_per_worker
                     for node, size in sizes.items() if size is not None}  # fmt: skip
         if sizes and None not in sizes.values() and sum(capacity.values()) < request.workers:
-            raise UsageError(
+            raise ContradictionError(
                 f"{request.workers} workers of {request.memory_bytes_per_worker} bytes don't fit into the "
                 f"{sum(size or 0 for size in sizes.values())} bytes of memory there are",
                 "ask for fewer workers or less memory a worker",
@@ -93,10 +93,20 @@ def _speeds(evidence: Evidence, cpus: Sequence[int]) -> list[float]:
     return [capacities.get(cpu, 1024) / 1024 for cpu in cpus]
 
 
-def _gain(costs: PairCosts, choice: Choice) -> Gain | None:
-    if choice.cost is None or (choice.is_latency and costs.basis == "declared"):
-        return None
-    return gain_over_default(costs.layout.cores, choice.positions, choice.cost, costs.error_ratio)
+def _gains(costs: PairCosts, choices: Sequence[Choice]) -> list[Gain | None]:
+    """Of each choice; those that cost alike are held against the same random placements."""
+    defaults: dict[object, list[float]] = {}
+    gains: list[Gain | None] = []
+    for choice in choices:
+        if choice.cost is None or (choice.is_latency and costs.basis == "declared"):
+            gains.append(None)
+            continue
+        count = len(choice.positions)
+        if (choice.cost, count) not in defaults:
+            defaults[choice.cost, count] = default_costs(costs.layout.cores, count, choice.cost)
+        best = choice.cost(choice.positions)
+        gains.append(gain_over_default(best, defaults[choice.cost, count], costs.error_ratio))
+    return gains
 
 
 def _verdict(

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal, get_args
 
-from toposcope.errors import UsageError
+from toposcope.errors import ContradictionError, UsageError
+from toposcope.matrix import MAX_CPU_ID
 
 Sharing = Literal["shared", "isolated", "pipeline"]
 Bound = Literal["cpu", "memory", "io"]
@@ -16,6 +17,7 @@ Objective = Literal["latency", "throughput"]
 MAX_WORKERS: Final = 4096
 MAX_EDGES: Final = 100_000
 MAX_MEMORY_BYTES: Final = 1 << 50
+MAX_WEIGHT: Final = 1e12
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,13 +66,19 @@ class Request:
             raise UsageError(
                 f"{memory} bytes of memory a worker make no sense", "give a positive size, for example 2G"
             )
+        self._check_lists()
+        self._check_communication()
+
+    def _check_lists(self) -> None:
+        for name, ids in (("cpus", self.cpus), ("avoid_cpus", self.avoid_cpus), ("nodes", self.nodes)):
+            if ids is not None and not ids and name != "avoid_cpus":
+                raise UsageError(f"the list of {name} is empty", "name at least one, or leave the option out")
+            if wrong := next((one for one in ids or () if not 0 <= one <= MAX_CPU_ID), None):
+                raise UsageError(f"{name}: {wrong} is no id", f"ids are whole numbers from 0 to {MAX_CPU_ID}")
         if self.cpus is not None and not set(self.cpus) - set(self.avoid_cpus):
-            raise UsageError(
+            raise ContradictionError(
                 "no CPU is left to run on", "the CPUs to avoid are all of those allowed; allow more"
             )
-        if self.nodes is not None and not self.nodes:
-            raise UsageError("the list of nodes is empty", "name a node, or leave the option out")
-        self._check_communication()
 
     def _check_communication(self) -> None:
         if len(self.communication) > MAX_EDGES:
@@ -78,17 +86,22 @@ class Request:
                 f"{len(self.communication)} edges of communication", f"at most {MAX_EDGES} can be weighed"
             )
         for edge in self.communication:
-            if not (0 <= edge.source < self.workers and 0 <= edge.target < self.workers):
+            if not 0 <= edge.weight <= MAX_WEIGHT or min(edge.source, edge.target) < 0:
                 raise UsageError(
+                    f"the communication from worker {edge.source} to {edge.target} has the weight "
+                    f"{edge.weight:g}",
+                    f"workers count from 0, and weights are numbers from 0 to {MAX_WEIGHT:g}",
+                )
+            if max(edge.source, edge.target) >= self.workers:
+                raise ContradictionError(
                     f"the communication names worker {max(edge.source, edge.target)}, but there are only "
                     f"{self.workers}",
                     "workers count from 0; raise --workers or correct the file",
                 )
-            if edge.source == edge.target or not 0 <= edge.weight < float("inf"):
-                raise UsageError(
-                    f"the communication from worker {edge.source} to {edge.target} has the weight "
-                    f"{edge.weight:g}",
-                    "weights are positive numbers between two different workers",
+            if edge.source == edge.target:
+                raise ContradictionError(
+                    f"worker {edge.source} is said to talk to itself",
+                    "an edge is between two different workers",
                 )
 
 

@@ -1,128 +1,34 @@
 """Latencies of pairs that were not measured, from those that were and what the topology declares.
 
 A pair's log latency is the mean of its relation plus what its packages, nodes, caches and core types, its
-two cores, their places inside the cache domain, and each CPU add of their own. How far each kind of effect
-is believed follows from the data (empirical Bayes): residuals that share an effect vary together by that
-effect's variance, so the mean product of such residuals estimates it (Henderson's first method, C. R.
-Henderson, "Estimation of variance and covariance components", Biometrics 9, 1953), pulled towards a small
-value while few pairs tell. Then every effect is shrunk by noise / (noise + count · variance), in turns
-until they fit together (back-fitting of the best linear unbiased predictor: G. K. Robinson, Statistical
-Science 6, 1991). So a handful of noisy pairs moves nothing, and a slow socket or a near corner of a mesh is
-learnt from a tenth of all pairs.
+two cores (in all relations alike, and in each of its own), their places inside the cache domain, and each
+CPU add of their own. How far each kind of effect is believed follows from the data (empirical Bayes):
+residuals that share an effect vary together by that effect's variance, so the mean product of such
+residuals estimates it (Henderson's first method, C. R. Henderson, "Estimation of variance and covariance
+components", Biometrics 9, 1953), pulled towards a small value while few pairs tell. Then every effect is
+shrunk by noise / (noise + count · variance), in turns until they fit together (back-fitting of the best
+linear unbiased predictor: G. K. Robinson, Statistical Science 6, 1991). So a handful of noisy pairs moves
+nothing, and a slow socket or a near corner of a mesh is learnt from a tenth of all pairs.
 """
 
 from __future__ import annotations
 
 import math
 import statistics
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from operator import add, mul
 from typing import Final
 
+from toposcope.advise.effects import Effect, Pair
 from toposcope.advise.layout import Layout
 
-Pair = tuple[int, int, float]
-
-_PRIOR_PAIRS: Final = 30.0  # the prior weighs as much as this many pairs of residuals
-_PRIOR_SHARE: Final = 0.05  # of the variance left, for an effect that nothing is known about
-_NEGLIGIBLE_WEIGHT: Final = 500.0  # noise over variance: such an effect would shift nothing
 _OUTLIER_SPREADS: Final = 10.0
 _OUTLIER_FLOOR: Final = 0.02
-_FEW_PAIRS: Final = 6000  # up to here four rounds of back-fitting, beyond two: the data decide then
-_FIT_PAIRS: Final = 8000  # of more, evenly chosen ones do
+_FEW_PAIRS: Final = 3000  # up to here four rounds of back-fitting, beyond two: the data decide then
+_FIT_PAIRS: Final = 5000  # of more, evenly chosen ones do
 _FEW_CORES: Final = 128  # beyond, fine effects are told within a cache domain only
 _WIDER_RATIO: Final = 1.6  # a level that was not measured costs this much more than the widest measured
-_DOMAIN_CUTS: Final = (2, 4, 8)
-
-
-@dataclass
-class _Effect:
-    """One kind of effect: `first[p]` (and `second[p]`) number the effects that measured pair p has."""
-
-    labels: Sequence[int]
-    of_pairs: bool  # an effect of two sets together, else of each CPU or core by itself
-    is_fine: bool = False  # its sets are smaller than a cache domain
-    index: dict[int, int] = field(default_factory=dict)
-    first: list[int] = field(default_factory=list)
-    second: list[int] = field(default_factory=list)
-    counts: list[int] = field(default_factory=list)
-    values: list[float] = field(default_factory=list)
-    weight: float = 0.0  # variance of the noise over that of the effect
-
-    def attach(self, pairs: Sequence[Pair], relations: Sequence[int]) -> None:
-        """Number the effects of the measured pairs."""
-        ones = [self.labels[a] for a, _, _ in pairs]
-        others = [self.labels[b] for _, b, _ in pairs]
-        if self.of_pairs:
-            both = zip(relations, ones, others, strict=True)
-            ones = [
-                (relation << 40) | (one << 20) | other
-                if one <= other
-                else (relation << 40) | (other << 20) | one
-                for relation, one, other in both
-            ]
-            others = []
-        self.index = {key: number for number, key in enumerate(dict.fromkeys([*ones, *others]))}
-        self.first = list(map(self.index.__getitem__, ones))
-        self.second = list(map(self.index.__getitem__, others))
-        counts = Counter([*self.first, *self.second])
-        self.counts = [counts[number] for number in range(len(self.index))]
-        self.values = [0.0] * len(self.index)
-
-    def row(self, a: int, others: Sequence[int], relations: Sequence[int]) -> list[float]:
-        """What this effect adds for position `a` and each of `others`; 0 where nothing was measured."""
-        one, labels, get = self.labels[a], self.labels, self.index.get
-        found = [
-            get((relations[b] << 40) | (one << 20) | other if one <= (other := labels[b])
-                else (relations[b] << 40) | (other << 20) | one)
-            for b in others
-        ]  # fmt: skip
-        return [0.0 if number is None else self.values[number] for number in found]
-
-    def sums(self, residuals: Sequence[float]) -> list[float]:
-        totals = [0.0] * len(self.values)
-        for number, residual in zip(self.first, residuals, strict=True):
-            totals[number] += residual
-        if not self.of_pairs:
-            for number, residual in zip(self.second, residuals, strict=True):
-                totals[number] += residual
-        return totals
-
-    def judge(self, residuals: Sequence[float]) -> None:
-        """How far to believe this effect, from how residuals that share it vary together."""
-        squares = [residual * residual for residual in residuals]
-        variance = sum(squares) / len(squares)
-        sharing = sum(count * (count - 1) / 2 for count in self.counts)
-        products = zip(self.sums(residuals), self.sums(squares), strict=True)
-        common = sum((total * total - square) / 2 for total, square in products)
-        pulled = max(common, 0.0) + _PRIOR_PAIRS * _PRIOR_SHARE * variance
-        own = min(pulled / (sharing + _PRIOR_PAIRS), 0.9 * variance)
-        noise = max(variance - (own if self.of_pairs else 2 * own), 0.1 * variance)
-        self.weight = noise / own if own > 0 else math.inf
-
-    def fit(self, residuals: list[float]) -> list[float]:
-        """Take over what this effect explains; returns what is left."""
-        if self.weight > _NEGLIGIBLE_WEIGHT:
-            return residuals
-        if self.of_pairs:
-            steps = self._steps(residuals, 1.0)
-            return [residual - steps[number] for residual, number in zip(residuals, self.first, strict=True)]
-        for _ in range(2):  # two effects a pair: damped steps, or both would explain the same residual
-            steps = self._steps(residuals, 0.6)
-            both = zip(residuals, self.first, self.second, strict=True)
-            residuals = [residual - steps[one] - steps[other] for residual, one, other in both]
-        return residuals
-
-    def _steps(self, residuals: Sequence[float], damping: float) -> list[float]:
-        fitted = zip(self.sums(residuals), self.counts, self.values, strict=True)
-        steps = [
-            damping * ((total + count * value) / (count + self.weight) - value)
-            for total, count, value in fitted
-        ]
-        self.values = list(map(add, self.values, steps))
-        return steps
+_CUTS: Final = (2, 4, 8)
 
 
 def smoothed(layout: Layout, pairs: Sequence[Pair]) -> list[list[float]]:
@@ -146,32 +52,55 @@ def smoothed(layout: Layout, pairs: Sequence[Pair]) -> list[list[float]]:
             if turn == 0:
                 effect.judge(left)
             left = effect.fit(left)
-    rows = _predicted(layout, middles, [e for e in effects if e.weight <= _NEGLIGIBLE_WEIGHT])
+    rows = _predicted(layout, middles, [effect for effect in effects if effect.matters])
     for a, b, ns in pairs:
         rows[a][b] = rows[b][a] = ns
     return rows
 
 
-def _effects(layout: Layout) -> list[_Effect]:
+def _effects(layout: Layout) -> list[Effect]:
     """The kinds of effects that this machine can have, those that gather most pairs first."""
     domain, places, sizes = layout.place_in_domain()
+    threaded = len(set(layout.cores)) < len(layout.cores)
     wide = [level.labels for level in reversed(layout.levels) if level.labels != layout.cores]
-    effects = [_Effect(labels, of_pairs=True) for labels in wide]
+    effects = [Effect(labels) for labels in (*wide, *_neighbouring_domains(layout))]
     if any(layout.kinds):
-        effects.append(_Effect(layout.kinds, of_pairs=True))
-    if len(set(layout.cores)) < len(layout.cores):
-        effects.append(_Effect(layout.cores, of_pairs=False))
-    effects.append(_Effect(range(len(layout.cpus)), of_pairs=False))
-    # Domains of one chip are built alike: the same two places cost the same in each of them.
-    effects.append(_Effect(places, of_pairs=True, is_fine=True))
-    for parts in _DOMAIN_CUTS:
-        if max(sizes) >= 2 * parts:  # neighbours by number are often neighbours on the ring or mesh
-            cut = [zone * 8 + place * parts // size
-                   for zone, place, size in zip(domain, places, sizes, strict=True)]  # fmt: skip
-            effects.append(_Effect(cut, of_pairs=True, is_fine=True))
-    if len(set(layout.cores)) < len(layout.cores):
-        effects.append(_Effect(layout.cores, of_pairs=True, is_fine=True))
+        effects.append(Effect(layout.kinds))
+    if threaded:
+        effects.append(Effect(layout.cores, "end"))
+    effects.append(Effect(range(len(layout.cpus)), "end"))
+    # Near and far pairs differ in what a core adds, and domains of one chip are built alike.
+    effects += [Effect(labels, "end_by_relation") for labels in (layout.cores, places)]
+    effects.append(Effect(places, is_fine=True))
+    cuts = [parts for parts in _CUTS if max(sizes) >= 2 * parts]
+    for parts in cuts:  # neighbours by number are often neighbours on the ring or mesh
+        zones = [place * parts // size for place, size in zip(places, sizes, strict=True)]
+        effects.append(Effect(zones, is_fine=True))
+    for parts in cuts:
+        zones = [zone * 8 + place * parts // size
+                 for zone, place, size in zip(domain, places, sizes, strict=True)]  # fmt: skip
+        effects.append(Effect(zones, is_fine=True))
+    if threaded:
+        effects.append(Effect(layout.cores, is_fine=True))
     return effects
+
+
+def _neighbouring_domains(layout: Layout) -> list[list[int]]:
+    """L3 domains of a package that follow each other, taken together: quadrants that nothing declares."""
+    package, domains = layout.level("package"), layout.level("l3")
+    if domains is None:
+        return []
+    outer = package.labels if package is not None else (0,) * len(layout.cpus)
+    order: dict[int, dict[int, int]] = {}
+    for one, domain in zip(outer, domains.labels, strict=True):
+        members = order.setdefault(one, {})
+        members.setdefault(domain, len(members))
+    most = max(map(len, order.values()))
+    return [
+        [one * 8 + order[one][domain] * parts // len(order[one])
+         for one, domain in zip(outer, domains.labels, strict=True)]
+        for parts in _CUTS if most >= 2 * parts
+    ]  # fmt: skip
 
 
 def _middles(layout: Layout, pairs: Sequence[Pair], relations: Sequence[int]) -> list[float]:
@@ -205,52 +134,99 @@ def _without_outliers(residuals: Sequence[float]) -> list[float]:
     return [max(-limit, min(limit, residual)) for residual in residuals]
 
 
-def _predicted(layout: Layout, middles: Sequence[float], effects: Sequence[_Effect]) -> list[list[float]]:
+def _predicted(layout: Layout, middles: Sequence[float], effects: Sequence[Effect]) -> list[list[float]]:
     """All pairs: effects of sets once for two cores, then each CPU's own factor."""
-    count = len(layout.cpus)
-    factors = [0.0] * count
-    for effect in (effect for effect in effects if not effect.of_pairs):
-        for index, label in enumerate(effect.labels):
-            if label in effect.index:
-                factors[index] += effect.values[effect.index[label]]
-    factors = [math.exp(value) for value in factors]
-    paired = [effect for effect in effects if effect.of_pairs]
-    heads = {core: index for index, core in reversed(list(enumerate(layout.cores)))}
-    number = {core: place for place, core in enumerate(heads)}
-    column = [number[core] for core in layout.cores]
-    table = _core_table(layout, middles, paired, list(heads.values()))
+    ends = [effect for effect in effects if effect.kind == "end"]
+    factors = [
+        math.exp(sum(effect.of_end(position) for effect in ends)) for position in range(len(layout.cpus))
+    ]
+    cores = _Cores(layout)
+    table = _core_table(cores, middles, [effect for effect in effects if effect.kind != "end"])
     rows = []
-    for index, core in enumerate(layout.cores):
-        base = table[number[core]]
-        row = list(map(mul, map(base.__getitem__, column), factors))
+    for index, number in enumerate(cores.number):
+        base = table[number]
+        row = list(map(mul, map(base.__getitem__, cores.number), factors))
         rows.append([value * factors[index] for value in row])
         rows[index][index] = 0.0
     return rows
 
 
-def _core_table(
-    layout: Layout, middles: Sequence[float], effects: Sequence[_Effect], heads: Sequence[int]
-) -> list[list[float]]:
-    """For each two cores (a CPU of each in `heads`) the latency without the CPUs' own effects, in ns."""
-    table = []
-    threads = {core: index for index, core in enumerate(layout.cores)}  # the last thread of each core
-    domain = layout.place_in_domain()[0]
+class _Cores:
+    """Cores instead of CPUs: a position of each (`heads`), its last thread, and units of alike cores.
+
+    Cores of one unit share all levels but their core, so wide effects are the same for all of them.
+    `relations[u][v]` is that of two cores of units u and v.
+    """
+
+    def __init__(self, layout: Layout) -> None:
+        self.layout = layout
+        first = {core: index for index, core in reversed(list(enumerate(layout.cores)))}
+        last = {core: index for index, core in enumerate(layout.cores)}
+        self.heads = [first[core] for core in first]
+        self.threads = [last[core] for core in first]
+        place = {core: number for number, core in enumerate(first)}
+        self.number = [place[core] for core in layout.cores]
+        wide = [level.labels for level in layout.levels if level.labels != layout.cores]
+        self.domain = layout.place_in_domain()[0]
+        keys = [
+            (self.domain[head], layout.kinds[head], *(labels[head] for labels in wide)) for head in self.heads
+        ]
+        units = {key: number for number, key in enumerate(dict.fromkeys(keys))}
+        self.unit = [units[key] for key in keys]
+        self.members: list[list[int]] = [[] for _ in units]
+        for number, unit in enumerate(self.unit):
+            self.members[unit].append(self.heads[number])
+        self.relations = [[layout.relation(of[0], to[-1]) for to in self.members] for of in self.members]
+
+
+def _core_table(cores: _Cores, middles: Sequence[float], effects: Sequence[Effect]) -> list[list[float]]:
+    """For each two cores the latency without the CPUs' own effects, in ns."""
+    layout = cores.layout
+    wide = [effect for effect in effects if effect.kind == "pair" and not effect.is_fine]
+    fine = [effect for effect in effects if effect.is_fine]
+    ends = [effect for effect in effects if effect.kind == "end_by_relation"]
+    by_unit = [
+        [middles[relation] + sum(effect.of_pair(relation, of[0], to[-1]) for effect in wide)
+         for to, relation in zip(cores.members, relations, strict=True)]
+        for of, relations in zip(cores.members, cores.relations, strict=True)
+    ]  # fmt: skip
+    own = [
+        [sum(effect.of_end(head, relation) for effect in ends) for head in cores.heads]
+        for relation in range(len(layout.levels) + 1)
+    ]
     inside: dict[int, list[int]] = {}
-    for column, head in enumerate(heads):
-        inside.setdefault(domain[head], []).append(column)
-    for number, a in enumerate(heads):
-        relations = layout.relations_of(a)
-        others = [*heads[:number], threads[layout.cores[a]], *heads[number + 1 :]]
-        logs = [middles[relations[b]] for b in others]
-        for effect in effects:
-            if effect.is_fine and len(heads) > _FEW_CORES:
-                shares = effect.row(a, [others[column] for column in inside[domain[a]]], relations)
-                for column, share in zip(inside[domain[a]], shares, strict=True):
-                    logs[column] += share
-            else:
-                logs = list(map(add, logs, effect.row(a, others, relations)))
+    for column, head in enumerate(cores.heads):
+        inside.setdefault(cores.domain[head], []).append(column)
+    everywhere = range(len(cores.heads))
+    table = []
+    for number, head in enumerate(cores.heads):
+        unit = cores.unit[number]
+        relation_of = cores.relations[unit]
+        base = [ns + own[relation][number] for ns, relation in zip(by_unit[unit], relation_of, strict=True)]
+        theirs = [own[relation_of[other]][column] for column, other in enumerate(cores.unit)]
+        logs = list(map(add, map(base.__getitem__, cores.unit), theirs))
+        for column in everywhere if len(everywhere) <= _FEW_CORES else inside[cores.domain[head]]:
+            other, relation = cores.heads[column], relation_of[cores.unit[column]]
+            logs[column] += sum(effect.of_pair(relation, head, other) for effect in fine)
+        logs[number] = _between_threads(layout, middles, effects, head, cores.threads[number])
         table.append(list(map(math.exp, logs)))
     return table
+
+
+def _between_threads(
+    layout: Layout, middles: Sequence[float], effects: Sequence[Effect], one: int, other: int
+) -> float:
+    """The log latency of two threads of a core; of a single thread to itself nobody asks."""
+    if one == other:
+        return 0.0
+    relation = layout.relation(one, other)
+    of_ends = sum(
+        effect.of_end(one, relation) + effect.of_end(other, relation)
+        for effect in effects if effect.kind == "end_by_relation"
+    )  # fmt: skip
+    return middles[relation] + of_ends + sum(
+        effect.of_pair(relation, one, other) for effect in effects if effect.kind == "pair"
+    )  # fmt: skip
 
 
 def _ranks(layout: Layout) -> list[list[float]]:

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from toposcope import launch
-from toposcope.advise.answer import Recommendation
+from toposcope.advise.answer import Placement, Recommendation
 from toposcope.advise.recommend import recommend
 from toposcope.cli import _evidence, _source
 from toposcope.cli._output import format_option, print_json
@@ -62,9 +62,19 @@ def command(
 
 
 def _sentence(answer: Recommendation, start: launch.Start) -> str:
+    placement = answer.placements[0]
     if start.is_unchanged:
-        return answer.placements[0].reasons[0]
-    return start.sentence()
+        return placement.reasons[0]
+    return "; ".join([start.sentence(), *_several(placement)])
+
+
+def _several(placement: Placement) -> list[str]:
+    """What is said where the advice is several processes: this command becomes one."""
+    for model, each in (("process_per_node", "node"), ("process_per_l3_domain", "L3 domain")):
+        if placement.model == model:
+            advised = f"the advice is one process for each {each}, and this starts one over all of them"
+            return [advised, "`toposcope recommend --for numactl` prints a line for each"]
+    return []
 
 
 def _show(
@@ -75,10 +85,11 @@ def _show(
         print_json({
             "schema_version": 1, "mode": answer.mode, "source": answer.source, "advice": answer.advice,
             "command": command_words, "cpus": start.cpus, "memory_policy": start.memory_policy,
-            "nodes": start.nodes, "environment": start.environment,
+            "nodes": start.nodes, "environment": start.environment, "model": placement.model,
             "confidence": round(placement.confidence, 2), "reasons": placement.reasons,
         })  # fmt: skip
         return
     lines = [f"{answer.advice}: {start.sentence()}", f"command: {shlex.join(command_words)}"]
+    lines += [f"  - {note}" for note in _several(placement)]
     lines += [*(f"  - {reason}" for reason in placement.reasons), f"source: {answer.source}"]
     click.echo("\n".join(lines))

@@ -12,15 +12,19 @@ def taskset(launch: Launch) -> str:
 
 
 def numactl(launch: Launch) -> str:
-    """`numactl(8)`; one line for each process where the model has one per node."""
+    """`numactl(8)`; one line for each process where the model has one per node or L3 domain."""
     if launch.model == "process_per_node" and len(launch.nodes) > 1:
-        lines = [
-            f"numactl --physcpubind={format_cpulist(sorted(cpus))} --membind={node} {launch.shell_command} &"
-            for node, cpus in launch.cpus_by_node.items()
-            if node is not None
-        ]
-        return "\n".join([*lines, "wait"])
-    return f"numactl --physcpubind={launch.cpu_list}{_memory(launch)} {launch.shell_command}"
+        nodes = launch.cpus_by_node.items()
+        parts = [(cpus, f" --membind={node}") for node, cpus in nodes if node is not None]
+    elif launch.model == "process_per_l3_domain" and launch.processes > 1:
+        parts = [(cpus, _memory(launch)) for cpus in launch.cpus_by_domain]
+    else:
+        return f"numactl --physcpubind={launch.cpu_list}{_memory(launch)} {launch.shell_command}"
+    lines = [
+        f"numactl --physcpubind={format_cpulist(sorted(cpus))}{memory} {launch.shell_command} &"
+        for cpus, memory in parts
+    ]
+    return "\n".join([*lines, "wait"])
 
 
 def _memory(launch: Launch) -> str:
