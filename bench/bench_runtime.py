@@ -47,6 +47,7 @@ def probe_figure(probe: str, variant: str, measure: str) -> float:
         sys.executable,
         str(RUNTIME / f"{probe}.py"),
         f"cpus={','.join(map(str, CPUS))}",
+        "budget_ms=100",
         *variant.split(),
     ]
     done = subprocess.run(command, capture_output=True, check=True, env=environment(), timeout=_CHECK_S_MAX)
