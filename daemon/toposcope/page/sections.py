@@ -96,7 +96,7 @@ class Sections:
     def live(self, events: Iterable[Mapping[str, Any]]) -> dict[str, Markup]:
         """The sections that change, by name, as HTML."""
         template = self._templates.get_template("sections.html")
-        module = template.make_module()
+        module = template.make_module({"mode": self._view.mode})
         values = self._values(events)
         return {name: getattr(module, name)(values[name]) for name in LIVE}
 
