@@ -44,13 +44,13 @@ def _rows(status: Mapping[str, Any]) -> Iterator[tuple[str, str | Text]]:
     if uptime_s is not None:
         yield "running for", format_duration(uptime_s)
     for name, budget in status.get("budget", {}).items():
-        yield f"{name} budget", _budget(budget, uptime_s)
+        yield f"{name} budget", _budget(budget, "one CPU" if name == "cpu" else "the time", uptime_s)
 
 
-def _budget(budget: Mapping[str, float], uptime_s: float | None) -> str:
-    """`1 %: 12.01 s spent (0.41 %), 0.30 s to spend`; the limit is by one CPU's time."""
+def _budget(budget: Mapping[str, float], whole: str, uptime_s: float | None) -> str:
+    """`1 % of one CPU: 12.01 s spent (0.41 %), 0.30 s to spend`."""
     limit, spent_s, balance_s = budget["ratio"], budget["spent_s"], budget["balance_s"]
-    said = f"{100 * limit:.3g} %: {spent_s:.2f} s spent"
+    said = f"{100 * limit:.3g} % of {whole}: {spent_s:.2f} s spent"
     if uptime_s:
         said += f" ({100 * spent_s / uptime_s:.2g} %)"
     return said + (f", {balance_s:.2f} s to spend" if balance_s >= 0 else f", {-balance_s:.2f} s in debt")

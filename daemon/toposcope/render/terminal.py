@@ -23,3 +23,4 @@ def show(*what: RenderableType, console: Console | None = None) -> None:
     with plain.capture() as captured:
         plain.print(Group(*what))
     target.file.writelines(f"{line.rstrip()}\n" for line in captured.get().splitlines())
+    target.file.flush()  # whoever reads a watch wants it now
