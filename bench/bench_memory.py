@@ -58,6 +58,8 @@ def compare_bandwidths(options: argparse.Namespace, pages: str, preload: Path | 
 
 def compare_latencies(options: argparse.Namespace) -> None:
     for label, size, pages, measure, more, target in CHASES:
+        if options.only not in label:
+            continue
         words = ["memory_latency", f"cpus={options.cpu}", f"pages={pages}"]
         compare(
             f"{label}, multichase",
@@ -77,6 +79,7 @@ def main() -> None:
     parser.add_argument("--likwid", default="likwid-bench", help="it chooses CPU 0 of socket 0")
     parser.add_argument("--cpu", type=int, default=0)
     parser.add_argument("--repeats", type=int, default=9)
+    parser.add_argument("--only", default="", help="of the latencies those with this in their name")
     parser.add_argument("what", nargs="*", default=["latency", "base", "huge"], help="any of these three")
     options = parser.parse_args()
     print(HEADER, flush=True)
