@@ -18,7 +18,8 @@ from toposcope.matrix import Matrix
 
 Basis = Literal["measured", "sampled", "declared"]
 
-ASSUMED_ERROR_RATIO: Final = 0.03  # of one value, where nothing tells it
+# Of one value, where nothing tells it: not more, or a set that is really nearer would be taken for noise.
+ASSUMED_ERROR_RATIO: Final = 0.01
 _ERROR_STEPS: Final = (1, 3, 8, 21, 55)  # the pairs (i, i + step) are enough to tell the error
 _OptionalRow = Sequence[float | None]
 

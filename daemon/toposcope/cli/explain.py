@@ -51,8 +51,8 @@ def command(
     shots, watched_s = _watch(root, pid, watch_s)
     memory = read_memory_bytes_by_node(root, pid)
     unseen = [memory] if isinstance(memory, str) else []
-    if evidence.source.startswith("http") and evidence.node_costs is None:
-        unseen.append("what memory costs per node: the daemon's answer doesn't hold it")
+    if evidence.node_costs is None and len(evidence.machine.numa_nodes) > 1:
+        unseen.append("what memory costs per node: not measured")
     usage = audit.usage_of(shots, watched_s, None if isinstance(memory, str) else memory)
     found = explain.explain(shots[-1], usage, evidence, unseen, sharing)
     if output_format == "json":
