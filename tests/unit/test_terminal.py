@@ -24,10 +24,11 @@ MACHINES = Path(generate.__file__).parent
 COLOURS = re.compile(r"\x1b\[(?:\d+;)*(?:3\d|4\d|9\d|10\d)(?:;\d+)*m")
 CLAIMS = [
     {"claim": "same_package_beats_cross_package", "verdict": verdict, "ratio": 1.234567, "interval": [1.1, 1.4],
+     "numbers": {"flips": {"python3.11": {"says": ["Processes win from 0.4 ms of work a task on, threads below."] * 2}}},
      "sentence": "Threads on one package search 1.23 times as many edges a second as on two. " * 3,
      "reason": "the interval holds 1, so that more visits could still turn it either way, here and elsewhere"}
     for verdict in ("confirmed", "refuted", "inconclusive")
-] + [{"claim": "gil_threads_not_parallel", "verdict": "not_applicable", "ratio": None, "interval": None,
+] + [{"claim": "gil_threads_not_parallel", "verdict": "not_applicable", "ratio": None, "interval": None, "numbers": {},
       "sentence": "Not measured here.", "reason": "not measured"}]  # fmt: skip
 STATUS = {
     "source": "http://127.0.0.1:9847", "mode": "live", "placement": "unstable", "ready": True, "tasks": 412,
