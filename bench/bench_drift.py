@@ -4,7 +4,7 @@ bench_drift.py false [--host-days 30000] [--groups 10] [--part 0/1] [--noise 0.0
                                                 false events a host-year, for each variation:autocorrelation
 bench_drift.py steps [--runs 1000] [--groups 8]  share of steps found within n visits, by size
 bench_drift.py traps                            ramps, spikes, moving vCPUs, heavy tails, heavier noise
-bench_drift.py replay FILE...                   recorded visits (tests/traces/placement_*.json): steps, spikes
+bench_drift.py replay FILE...                   recorded visits (tests/traces/*.json): steps, spikes
                                                 and ramps put into their own noise
 
 A host's `--groups` series share the false events that it may have. Deterministic: `--part 1/4` is the second
@@ -20,13 +20,12 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import msgspec
 import numpy as np
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "daemon"), str(ROOT / "probes")]
 
-from generators.traces import Trace  # noqa: E402
+from generators.traces import read_trace  # noqa: E402
 from toposcope.measure import modes  # noqa: E402
 from toposcope.measure.drift import GROUPS_MIN, Detector, Visit, detect  # noqa: E402
 
@@ -155,8 +154,11 @@ def traps(runs: int = 20) -> None:
 
 
 def replay(path: Path, runs: int) -> None:
-    """Recorded visits: their noise inside their main mode, and steps that are put into it."""
-    trace = msgspec.json.decode(path.read_bytes(), type=Trace)
+    """Recorded visits: their noise inside their main mode, and steps that are put into it.
+
+    They were made seconds apart; an hour apart they are independent, so they are drawn one by one.
+    """
+    trace = read_trace(path)
     for each in trace.results:
         seen = [modes.Observation(visit.time_s, visit.measures[each.measure])
                 for visit in each.visits if visit.verdict == "ok"]  # fmt: skip
@@ -170,9 +172,9 @@ def replay(path: Path, runs: int) -> None:
 
 
 def _replay_modes(name: str, logs: Series, runs: int) -> None:
-    """The recorded visits as they are, again and again in random pieces: vCPUs that move."""
+    """The recorded visits as they are, again and again: vCPUs that move."""
     rng = np.random.default_rng(3)
-    found = [detect(visits(_pieces(rng, logs, 60 * VISITS_A_DAY))) for _ in range(runs // 10)]
+    found = [detect(visits(rng.choice(logs, 60 * VISITS_A_DAY))) for _ in range(runs // 10)]
     events = sum(len(each.events) for each in found)
     stable = sum(each.state == "stable" for each in found)
     print(f"{name}, as recorded: {events} events in {len(found)} times 60 days; {stable} stable at the end")
@@ -188,7 +190,7 @@ def _replay_noise(name: str, logs: Series, runs: int) -> None:
     found = dict.fromkeys(SIZES, 0)
     quiet = 0
     for _ in range(runs):
-        values = _pieces(rng, calm, at + VISITS_A_DAY)
+        values = rng.choice(calm, at + VISITS_A_DAY)
         before = Detector()
         quiet += sum(before.add(visit) is not None for visit in visits(values[:at]))
         for size in SIZES:
@@ -197,12 +199,6 @@ def _replay_noise(name: str, logs: Series, runs: int) -> None:
     shares = ", ".join(f"{size:+.0%} {found[size] / runs:.0%}" for size in SIZES)
     print(f"{name}: {len(calm)} visits that differ by {calm.std():.1%}; within 3 visits {shares}; "
           f"{quiet} events in {runs} times 14 quiet days")  # fmt: skip
-
-
-def _pieces(rng: np.random.Generator, values: Series, count: int, length: int = 4) -> Series:
-    """A series of recorded values in pieces of a few visits, so that their order within a piece is kept."""
-    starts = rng.integers(0, len(values) - length + 1, -(-count // length))
-    return np.concatenate([values[start : start + length] for start in starts])[:count]
 
 
 def main() -> None:

@@ -10,7 +10,8 @@ the other's readings. The daemon has its default configuration and an empty stor
 were recorded this way; tests/unit/test_placement.py replays them.
 
 `--dense` asks the daemon for visits all the time, a few a second, so that a host that keeps moving its CPUs
-is seen between two moves as well; `calm` then finds the longest stretch in which c2clat saw no move.
+is seen between two moves as well. `calm` finds the longest stretch of a trace, of this program or of
+bench_modes.py, in which c2clat saw no move.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "daemon"), str(ROOT / "probes")]
 
 import msgspec  # noqa: E402
 
-from generators.traces import Trace, TracedResult, agreement, standing_of  # noqa: E402
+from generators.traces import Trace, TracedResult, agreement, read_trace, standing_of  # noqa: E402
 from integration.daemon_process import DaemonProcess  # noqa: E402
 from toposcope.measure.lock import measuring_lock  # noqa: E402
 from toposcope.placement import PROBES  # noqa: E402
@@ -103,7 +104,7 @@ def record(options: argparse.Namespace) -> None:
 
 def calm(options: argparse.Namespace) -> None:
     """The longest part of a trace in which c2clat saw no move, judged as if there had been no more."""
-    whole = msgspec.json.decode(options.file.read_bytes(), type=Trace)
+    whole = read_trace(options.file)
     stretches: list[list[tuple[float, float]]] = [[]]
     for reading in whole.peer:
         values = [latency_ns for _, latency_ns in (*stretches[-1], reading)]
@@ -121,7 +122,7 @@ def write(trace: Trace, path: Path) -> None:
 
 
 def compare(path: Path) -> None:
-    trace = msgspec.json.decode(path.read_bytes(), type=Trace)
+    trace = read_trace(path)
     print(f"{path.name}: the daemon said {trace.placement}, a replay says {standing_of(trace).placement}")
     for pair in trace.placement_evidence["pairs"]:
         print(f"  {pair['id']}: {pair['sentence']}")

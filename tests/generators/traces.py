@@ -1,11 +1,13 @@
 """Recorded traces of placement: the daemon's visits of pairs, and c2clat's readings in between.
 
-`bench/bench_placement.py` records them; the tests replay them. What is compared: the state (does anything
+`bench/bench_placement.py` and `bench/bench_modes.py` record them; the tests replay them. What is compared: the state (does anything
 move?), and the modes that both sides had the chance to see.
 """
 
 from __future__ import annotations
 
+import math
+from pathlib import Path
 from typing import Any, Final
 
 import msgspec
@@ -13,7 +15,7 @@ import msgspec
 from toposcope import placement
 from toposcope.measure import modes
 from toposcope.measure.validity import WINDOW_VISITS_MAX, judge_result
-from toposcope.results import Estimate, Identity, Visit
+from toposcope.results import Estimate, Identity, Target, Verdict, Visit
 
 # The peer's operation (c2clat -w); our hand-over of two lines costs two to three times as much.
 _SAME_OPERATION: Final = "cacheline_cas"
@@ -53,6 +55,29 @@ class Trace(msgspec.Struct, frozen=True):
         return msgspec.structs.replace(
             cut, placement=standing.placement, placement_evidence=placement.to_json(standing)
         )
+
+
+def read_trace(path: Path, relation: str = "package") -> Trace:
+    """A trace of `bench_placement.py`, or one of `bench_modes.py`, which lacks the pair's declared relation."""
+    document = msgspec.json.decode(path.read_bytes())
+    if "operations" not in document:
+        return msgspec.convert(document, Trace)
+    results = tuple(
+        TracedResult(
+            Identity(probe, Target((0, 1)), {"model": "thread"}, relation),
+            "latency_ns",
+            tuple(_visit(*row) for row in rows["ours"]),
+        )
+        for probe, rows in document["operations"].items()
+    )
+    peer = tuple((time_s, ns) for time_s, ns in document["operations"][_SAME_OPERATION]["c2clat"])
+    trace = Trace({"machine": document["machine"]}, "unknown", {}, results, peer)
+    return trace.between(-math.inf, math.inf)
+
+
+def _visit(time_s: float, verdict: Verdict, value: float, low: float, high: float) -> Visit:
+    measures = {"latency_ns": Estimate(value, value, value, value, low, high, 0.0)} if value > 0 else {}
+    return Visit(time_s, 0.0, verdict, "" if verdict == "ok" else "as recorded", measures)
 
 
 def standing_of(trace: Trace) -> placement.Standing:

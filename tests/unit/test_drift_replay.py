@@ -8,10 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
-import msgspec
 import pytest
 
-from generators.traces import Trace
+from generators.traces import read_trace
 from toposcope.measure.drift import Drift, Visit, detect
 
 _TRACES = sorted((Path(__file__).resolve().parents[1] / "traces").glob("placement_*.json"))
@@ -24,7 +23,7 @@ def _recorded() -> list[tuple[str, list[float]]]:
     """(name, logarithms of the sound visits) of every recorded result with enough of them."""
     found = []
     for path in _TRACES:
-        trace = msgspec.json.decode(path.read_bytes(), type=Trace)
+        trace = read_trace(path)
         for each in trace.results:
             logs = [math.log(visit.measures[each.measure].estimate)
                     for visit in each.visits if visit.verdict == "ok"]  # fmt: skip

@@ -4,19 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import msgspec
 import pytest
 
-from generators.traces import Trace, agreement, standing_of
+from generators.traces import agreement, read_trace, standing_of
 from toposcope import placement
 from toposcope.measure.validity import judge_result
 from toposcope.results import Estimate, Identity, Result, Target, Visit
 
 _TRACES = sorted((Path(__file__).resolve().parents[1] / "traces").glob("placement_*.json"))
-
-
-def _trace(path: Path) -> Trace:
-    return msgspec.json.decode(path.read_bytes(), type=Trace)
 
 
 def _result(values: list[float], relation: str = "l3", probe: str = "cacheline_cas") -> Result:
@@ -33,7 +28,7 @@ def test_there_is_a_trace_of_each_kind() -> None:
 
 @pytest.mark.parametrize("path", _TRACES, ids=lambda path: path.stem)
 def test_a_recorded_trace_is_judged_as_the_daemon_did_and_as_c2clat_shows(path: Path) -> None:
-    trace = _trace(path)
+    trace = read_trace(path)
     standing = standing_of(trace)
     assert standing.placement == trace.placement == path.name.split("_")[1].removesuffix(".json")
     assert [pair["id"] for pair in placement.to_json(standing)["pairs"]] == [
