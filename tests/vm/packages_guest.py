@@ -76,7 +76,7 @@ def visits() -> dict[str, int]:
 
 def files() -> set[str]:
     """Everything on the disk but what dpkg, the journal and Python keep for themselves."""
-    skipped = ("/var/lib/dpkg/", "/var/log/", "/var/cache/", "/tmp/", "/share/", "/root/.cache/")
+    skipped = ("/var/lib/dpkg/", "/var/log/", "/var/cache/", "/tmp/", "/share/", f"{Path.home()}/.cache/")
     listing = said(
         "find", "/", "-xdev", "-not", "-path", "/proc*", "-not", "-path", "/sys/*", "-not", "-path", "/run/*"
     )
