@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import math
 import os
 import shlex
 import signal
@@ -87,11 +88,20 @@ async def take_turns(
     return quiet, loaded
 
 
-def published(result: Result) -> str:
-    """What a reader would see of a result."""
+def values(result: Result) -> list[tuple[float, float]]:
+    """What is published of a result: (estimate, share) of each mode; one that stays has just one."""
     if result.verdict in ("ok", "noisy"):
-        return f"{result.verdict} {result.measures[result.primary].estimate:.4g}"
-    return f"{result.verdict}: {result.reason[:110]}"
+        return [(result.measures[result.primary].estimate, 1.0)]
+    return [(mode.value.estimate, mode.share) for mode in result.modes]
+
+
+def published(result: Result) -> str:
+    if result.verdict in ("failed", "not_applicable"):
+        return f"{result.verdict}: {result.reason[:60]}"
+    listed = ", ".join(
+        f"{value:.3g}" + (f" ({share:.0%})" if share < 1 else "") for value, share in values(result)
+    )
+    return f"{result.verdict}: {listed}"
 
 
 def counted(visits: Sequence[Visit]) -> str:
@@ -99,19 +109,23 @@ def counted(visits: Sequence[Visit]) -> str:
 
 
 def show(task: Task, quiet: Sequence[Visit], loaded: Sequence[Visit]) -> None:
-    """One row of a Markdown table."""
+    """One row of a Markdown table. A mode under load is compared with the nearest one of the quiet visits."""
     primary = task.spec.measures[0].name
     before, after = (judge_result(task.identity, primary, visits) for visits in (quiet, loaded))
-    change, answer = "", "yes: says why not"
-    if before.verdict in ("ok", "noisy") and after.verdict in ("ok", "noisy"):
-        ratio = after.measures[primary].estimate / before.measures[primary].estimate
-        change = f"{ratio:.2f}"
-        if after.verdict == "ok":
-            answer = "yes" if abs(ratio - 1) < AGREE_RATIO else "NO"
+    ratios = []
+    for value, _ in values(after):
+        near = min(
+            (value / other for other, _ in values(before)), key=lambda r: abs(math.log(r)), default=None
+        )
+        ratios += [near] if near is not None else []
+    holds = "yes" if after.verdict == "ok" and ratios and abs(ratios[0] - 1) < AGREE_RATIO else "NO"
+    if after.verdict != "ok":
+        holds = f"says {after.verdict}"
     variant = " ".join(task.identity.variant.values())
+    listed = ", ".join(f"{ratio:.2f}" for ratio in ratios)
     print(
-        f"| {task.spec.name} {variant} | {primary} | {published(before)} | {published(after)} | {change} |"
-        f" {counted(loaded)} | {answer} |",
+        f"| {task.spec.name} {variant} | {primary} | {published(before)} | {published(after)} | {listed} |"
+        f" {counted(loaded)} | {holds} |",
         flush=True,
     )
 

@@ -3,8 +3,8 @@
     python bench/bench_victims.py [--seconds 240] [--cyclictest-turns 40] [--budget-ratio 0.01] [--turn-s 1]
 
 A daemon measures all that it does by default; it is stopped and continued (SIGSTOP, SIGCONT) from turn to
-turn. It keeps earning budget while stopped and spends it in the other half of the time, so what its victims
-meet is up to twice `--budget-ratio`; what it really took comes from /proc. One victim (victims.c) is pinned
+turn. It keeps earning budget while stopped and spends it in the other half of the time, so it is given half of
+`--budget-ratio`: while it runs it may take all of that. What it really took comes from /proc. One victim (victims.c) is pinned
 to each CPU: fixed work, a chase in level 2, a read of memory, then a rest, since a CPU busy all the time
 would not be measured on at all. A pair is the mean of a turn with the daemon by that of the turn without it;
 printed is the Hodges-Lehmann centre of all pairs with its 95 % interval (signed ranks). For cyclictest, a
@@ -48,7 +48,7 @@ class Daemon:
         settings = {
             "web": {"listen_address": "127.0.0.1:0"},
             "store": {"directory": str(folder / "store")},
-            "probes": {"budget_ratio": budget_ratio},
+            "probes": {"budget_ratio": budget_ratio / 2},
         }
         (folder / "config.yaml").write_text(yaml.safe_dump(settings))
         self._log = folder / "log"
@@ -141,16 +141,23 @@ def show(label: str, ratios: list[float]) -> None:
     print(f"| {label} | {len(ratios)} | {math.expm1(centre):+.2%} | {interval} |", flush=True)
 
 
-def run_victims(running: Daemon, options: argparse.Namespace, program: str) -> None:
-    """All victims at once, one process a CPU."""
-    command = [[program, str(cpu), str(options.seconds + 1)] for cpu in sorted(os.sched_getaffinity(0))]
-    victims = [
-        subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-        for words in command
-    ]
+def run_victims(running: Daemon, options: argparse.Namespace, folder: Path) -> None:
+    """All victims at once, one process a CPU; what they print goes to files, since a pipe would fill."""
+    program = folder / "victims"
+    subprocess.run(["cc", "-O2", "-o", program, Path(__file__).parent / "victims.c"], check=True)
+    victims, outputs = [], []
+    for cpu in sorted(os.sched_getaffinity(0)):
+        outputs.append(folder / f"cpu{cpu}")
+        with outputs[-1].open("wb") as output:
+            words = [str(program), str(cpu), str(options.seconds + 1)]
+            victims.append(subprocess.Popen(words, stdout=output, stderr=subprocess.DEVNULL))
     turns = switched(running, options.seconds, options.turn_s)
-    outputs = [victim.communicate()[0] for victim in victims]
-    by_cpu = [[[float(word) for word in line.split()] for line in output.splitlines()] for output in outputs]
+    for victim in victims:
+        victim.wait()
+    by_cpu = [
+        [[float(word) for word in line.split()] for line in output.read_text().splitlines()]
+        for output in outputs
+    ]
     for part, name in enumerate(VICTIMS, start=1):
         show(f"{name}: time", [ratio for rounds in by_cpu for ratio in pairs(rounds, turns, part)])
 
@@ -187,7 +194,7 @@ def main() -> int:
     parser.add_argument("--turn-s", type=float, default=1)
     parser.add_argument("--cyclictest-turns", type=int, default=40)
     parser.add_argument("--budget-ratio", type=float, default=0.01)
-    parser.add_argument("--first-looks-s", type=float, default=20)
+    parser.add_argument("--first-looks-s", type=float, default=60)
     options = parser.parse_args()
     print(
         f"budget {options.budget_ratio:.0%}\n\n| victim | pairs | change | 95 % interval |\n|---|---|---|---|"
@@ -196,10 +203,8 @@ def main() -> int:
         tempfile.TemporaryDirectory() as folder,
         daemon(options.budget_ratio, options.first_looks_s) as running,
     ):
-        program = str(Path(folder) / "victims")
-        subprocess.run(["cc", "-O2", "-o", program, str(Path(__file__).parent / "victims.c")], check=True)
         begin_s, cpu_s, accounted_s = time.monotonic(), running.cpu_s(), running.accounted_s()
-        run_victims(running, options, program)
+        run_victims(running, options, Path(folder))
         cpu_s, accounted_s = running.cpu_s() - cpu_s, running.accounted_s() - accounted_s
         passed_s = time.monotonic() - begin_s
         run_cyclictest(running, options)
