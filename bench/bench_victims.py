@@ -3,13 +3,14 @@
     python bench/bench_victims.py [--seconds 240] [--cyclictest-turns 40] [--budget-ratio 0.01] [--turn-s 1]
 
 A daemon measures all that it does by default; it is stopped and continued (SIGSTOP, SIGCONT) from turn to
-turn. It keeps earning budget while stopped and spends it in the other half of the time, so it is given half of
-`--budget-ratio`: while it runs it may take all of that. What it really took comes from /proc. One victim (victims.c) is pinned
-to each CPU: fixed work, a chase in level 2, a read of memory, then a rest, since a CPU busy all the time
-would not be measured on at all. A pair is the mean of a turn with the daemon by that of the turn without it;
-printed is the Hodges-Lehmann centre of all pairs with its 95 % interval (signed ranks). For cyclictest, a
-pair is the ratio of two 99th percentiles. The positive control is the same with `--budget-ratio 0.1`: it has
-to be seen.
+turn. It keeps earning budget while stopped and spends it in the other half of the time, so it is given half
+of `--budget-ratio`: while it runs it may take all of that. What it really took comes from /proc.
+
+One victim (victims.c) is pinned to each CPU: fixed work, a chase in level 2, a read of memory, then a rest,
+since a CPU busy all the time would not be measured on at all. A pair is the mean of a turn with the daemon by
+that of the turn without it; printed is the Hodges-Lehmann centre of all pairs with its 95 % interval (signed
+ranks). For cyclictest, a pair is the ratio of two 99th percentiles. The positive control is the same with
+`--budget-ratio 0.2`: it has to be seen.
 """
 
 from __future__ import annotations
