@@ -15,14 +15,16 @@ from typing import Final
 
 # Visits differ at least by that, whatever lucky weeks say.
 MIN_SPREAD_RATIO: Final = 0.01
-# A visit so many spreads off that is no change is a stray.
-STRAY_SPREADS: Final = 5.0
 # Up to this lag-one autocorrelation the weights follow the noise; beyond, they would rest on one visit.
 MAX_CORRELATION: Final = 0.5
 # Autocorrelation 0.5 makes the mean of n visits as uncertain as that of n/3 independent ones,
 CORRELATED: Final = 3.0
 # and a standard deviation from n visits as uncertain as one from 0.58 n.
 FREEDOM_SHARE: Final = 0.58
+# A visit so many spreads off is a spike, or belongs to a change.
+STRAY_SPREADS: Final = 5.0
+# So many visits on either side, spikes left out, may lie beyond a baseline's reach: two in two weeks.
+RARE_SHARE: Final = 0.006
 _MAD_TO_DEVIATION: Final = 1.4826
 _KEPT_SPREADS: Final = 3.5
 
@@ -33,22 +35,28 @@ Weights = tuple[float, float, float, float]
 class Noise:
     """How visits differ: their standard deviation, and that of their weighted sum over four in a row.
 
-    `visits` is from how many visits this was learnt.
+    `visits` is from how many visits this was learnt, `strays` how many of them were left out for being too
+    far off: one-off spikes, or, where there are many, a second value that the series keeps returning to.
     """
 
     spread: float
     weighted_deviation: float
     visits: int
+    strays: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Baseline:
-    """`centre` is the median; `weights` suit the noise's autocorrelation; `strays` were found in `visits`."""
+    """`centre` is the median; `weights` suit the noise's autocorrelation.
+
+    Hardly any visit but spikes lies farther below or above the centre than `reach` (two distances, below and
+    above): where visits are skewed or come in lumps, that is more than their spread lets one think.
+    """
 
     centre: float
     weights: Weights
     noise: Noise
-    strays: int
+    reach: tuple[float, float]
 
     @property
     def visits(self) -> int:
@@ -63,8 +71,9 @@ def learn(logs: Sequence[float]) -> Baseline:
     kept = _KEPT_SPREADS * _robust_spread(deviations)
     weights = weights_for(_correlation(deviations, kept))
     noise = _noise(deviations, weights, kept)
-    strays = sum(abs(each) > STRAY_SPREADS * noise.spread for each in deviations)
-    return Baseline(centre, weights, noise, strays)
+    ordered = sorted(each for each in deviations if abs(each) <= STRAY_SPREADS * noise.spread)
+    rare = int(RARE_SHARE * len(ordered))
+    return Baseline(centre, weights, noise, (max(-ordered[rare], 0.0), max(ordered[-1 - rare], 0.0)))
 
 
 def noise_around_median(logs: Sequence[float], weights: Weights) -> Noise:
@@ -84,7 +93,7 @@ def pooled(first: Noise, second: Noise) -> Noise:
             (first.weighted_deviation, second.weighted_deviation),
         )
     )
-    return Noise(spread, deviation, visits)
+    return Noise(spread, deviation, visits, first.strays + second.strays)
 
 
 def weights_for(correlation: float) -> Weights:
@@ -124,4 +133,4 @@ def _noise(deviations: Sequence[float], weights: Weights, kept: float) -> Noise:
     ]
     least = MIN_SPREAD_RATIO * math.sqrt(sum(weight * weight for weight in weights))
     deviation = max(math.sqrt(statistics.fmean(sums)), least) if sums else least * spread / MIN_SPREAD_RATIO
-    return Noise(spread, deviation, len(deviations))
+    return Noise(spread, deviation, len(deviations), len(deviations) - len(calm))

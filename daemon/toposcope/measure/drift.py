@@ -43,10 +43,12 @@ BASELINE_VISITS: Final = 336
 LEARN_EVERY: Final = 6  # divides both; medians are not sought anew for each visit
 # Once it is complete, the noise of the latest two weeks is looked at once a day; the centre stays.
 NOISE_EVERY: Final = 24
-# More strays than that in two weeks are modes, not spikes.
+# More strays than that in two weeks are modes, not spikes. A visit so far off the baseline is one of them,
+# unless it belongs to a change; a slow ramp stays nearer until it is told.
 MAX_STRAYS: Final = 6
 SHORT_VISITS: Final = 3
-SHORT_SPREADS: Final = 2.5  # what the median of the three is off, at least
+# What the median of the three is off, at least; it has to be beyond the baseline's reach as well.
+SHORT_SPREADS: Final = 2.5
 NEWEST_SPREADS: Final = 0.5  # what the visit is off after which a change is looked for
 LONG_VISITS: Final = 24
 LONG_LIMIT: Final = 6.0
@@ -230,8 +232,8 @@ class Detector:
         if len(self._latest) >= MIN_BASELINE_VISITS:
             newest = noise_around_median(self._latest, baseline.weights)
             self._noise = pooled(self._noise, newest)
-        allowed = MAX_STRAYS * baseline.visits / BASELINE_VISITS + 1
-        self._is_noisy = newest.spread > MAX_SPREAD_RATIO or baseline.strays > allowed
+        allowed = MAX_STRAYS * newest.visits / BASELINE_VISITS + 1
+        self._is_noisy = newest.spread > MAX_SPREAD_RATIO or newest.strays > allowed
 
     def _count_stray(self, is_stray: bool) -> None:
         self._compared += 1
@@ -250,8 +252,8 @@ class Detector:
         above = [log - baseline.centre for _, log in self._recent]
         uncertain = CORRELATED / baseline.visits * self._noise.spread**2  # variance of the centre itself
         short = above[-SHORT_VISITS - 1 :]
-        far = sorted(map(abs, short[1:]))[SHORT_VISITS // 2] if len(short) > SHORT_VISITS else 0.0
-        if far >= SHORT_SPREADS * self._noise.spread:
+        middle = sorted(short[1:])[SHORT_VISITS // 2] if len(short) > SHORT_VISITS else 0.0
+        if abs(middle) >= max(SHORT_SPREADS * self._noise.spread, baseline.reach[middle > 0]):
             signal = sum(weight * each for weight, each in zip(baseline.weights, short, strict=True))
             of_step = sum(baseline.weights)
             deviation = math.sqrt(self._noise.weighted_deviation**2 + of_step**2 * uncertain)
