@@ -7,7 +7,8 @@ from pathlib import Path
 import msgspec
 import psutil
 import pytest
-from daemon_process import DaemonProcess
+
+from integration.daemon_process import DaemonProcess
 
 pytestmark = pytest.mark.live
 
