@@ -8,7 +8,8 @@ from typing import Any, Final
 import msgspec
 
 from toposcope import __version__
-from toposcope.advise.request import Request
+from toposcope.advise.request import MAX_EDGES, MAX_MEMORY_BYTES, MAX_WEIGHT, MAX_WORKERS, Request
+from toposcope.matrix import MAX_CPU_ID
 
 _JSON: Final = "application/json"
 _ERROR: Final = {
@@ -33,6 +34,9 @@ _MEASURE: Final = {
     },
 }
 _CPU_LISTS: Final = ("cpus", "avoid_cpus", "nodes")
+_RECOMMEND: Final = "Where to run it, and why; 409 for what contradicts itself or this machine."
+_IDS: Final = {"type": "array", "items": {"type": "integer", "minimum": 0, "maximum": MAX_CPU_ID}}
+_WORKER: Final = {"type": "integer", "minimum": 0, "maximum": MAX_WORKERS - 1}
 
 
 @functools.cache
@@ -41,6 +45,7 @@ def document() -> dict[str, Any]:
     (request,), components = msgspec.json.schema_components(
         [Request], ref_template="#/components/schemas/{name}"
     )
+    _limit(components)
     paths: dict[str, Any] = {
         "/-/healthy": _get("Whether the process answers.", media="text/plain"),
         "/-/ready": _get("Whether there are results.", media="text/plain", failures=("503",)),
@@ -77,8 +82,8 @@ def document() -> dict[str, Any]:
             [_query("limit", {"type": "integer", "minimum": 1, "maximum": 1000})],
         ),
         "/api/v1/recommend": {
-            "get": _operation("Where to run it, and why.", parameters=_request_parameters(components)),
-            "post": _operation("Where to run it, and why.") | {"requestBody": _body(request)},
+            "get": _operation(_RECOMMEND, failures=("409",), parameters=_request_parameters(components)),
+            "post": _operation(_RECOMMEND, failures=("409",)) | {"requestBody": _body(request)},
         },
         "/api/v1/measure": {
             "post": _operation("Measure now.", failures=("400", "403")) | {"requestBody": _body(_MEASURE)}
@@ -135,6 +140,22 @@ def _body(schema: dict[str, Any]) -> dict[str, Any]:
     return {"required": True, "content": {_JSON: {"schema": schema}}}
 
 
+def _limit(components: dict[str, Any]) -> None:
+    """The limits that Request checks by itself, which its types don't tell."""
+    request, edge = components["Request"], components["Edge"]["properties"]
+    request["additionalProperties"] = False
+    fields = request["properties"]
+    fields["workers"] |= {"minimum": 1, "maximum": MAX_WORKERS}
+    memory = {"type": "integer", "minimum": 1, "maximum": MAX_MEMORY_BYTES}
+    fields["memory_bytes_per_worker"]["anyOf"] = [memory, {"type": "null"}]
+    for name in ("cpus", "nodes"):
+        fields[name]["anyOf"] = [_IDS | {"minItems": 1}, {"type": "null"}]
+    fields["avoid_cpus"] |= _IDS
+    fields["communication"]["maxItems"] = MAX_EDGES
+    edge["source"], edge["target"] = _WORKER, _WORKER
+    edge["weight"] |= {"minimum": 0, "maximum": MAX_WEIGHT}
+
+
 def _request_parameters(components: dict[str, Any]) -> list[dict[str, Any]]:
     """The request's fields as query parameters; lists are written as CPU lists."""
     properties = components["Request"]["properties"]
@@ -142,6 +163,8 @@ def _request_parameters(components: dict[str, Any]) -> list[dict[str, Any]]:
     for name, schema in properties.items():
         if name == "communication":
             continue
-        shown = {"type": "string", "pattern": r"^\d+(-\d+)?(,\d+(-\d+)?)*$"} if name in _CPU_LISTS else schema
+        shown = schema["anyOf"][0] if "anyOf" in schema else schema
+        if name in _CPU_LISTS:  # ranges (0-7) are taken as well
+            shown = {"type": "string", "pattern": "^[0-9]{1,5}(,[0-9]{1,5})*$"}
         parameters.append(_query(name, shown) | {"required": name == "workers"})
     return parameters

@@ -106,6 +106,30 @@ def test_refusals_are_one_sentence(tmp_path: Path, arguments: tuple[str, ...], s
     assert done.stderr.startswith("toposcope")
 
 
+@pytest.mark.skipif(len(CPUS) < 2, reason="pairs need two CPUs")
+def test_recommend_measures_what_it_lacks_and_keeps_it(tmp_path: Path) -> None:
+    before = json.loads(_toposcope(tmp_path, "recommend", "--workers", "2", "--format", "json").stdout)
+    assert "was not measured on this host" in " ".join(before["placements"][0]["reasons"])
+    done = _toposcope(tmp_path, "recommend", "--workers", "2", "--measure", "--format", "json")
+    document = json.loads(done.stdout)
+    first = document["placements"][0]
+    assert document["source"].startswith("measurement")
+    assert "was not measured on this host" not in " ".join(first["reasons"]), done.stderr
+    # A pair whose value doesn't settle has none; then that is what is said.
+    pairs = next(used for used in first["evidence"] if used["what"] == "pair latencies")
+    assert pairs["basis"] == "measured" or "unstable" in " ".join(first["reasons"]), done.stderr
+    after = json.loads(_toposcope(tmp_path, "recommend", "--workers", "2", "--format", "json").stdout)
+    assert "was not measured on this host" not in " ".join(after["placements"][0]["reasons"])
+
+
+def test_another_machine_is_not_measured_from_here(tmp_path: Path) -> None:
+    matrix = tmp_path / "other.csv"
+    matrix.write_text("cpu,0,1\n0,,50\n1,50,\n")
+    refused = _toposcope(tmp_path, "recommend", "--workers", "2", "--measure", "--matrix", str(matrix))
+    assert refused.returncode == 2
+    assert "can't be measured from here" in refused.stderr
+
+
 @pytest.mark.skipif(len(CPUS) < 2, reason="a placement needs a choice")
 def test_tune_finds_what_depends_on_the_placement(tmp_path: Path) -> None:
     # Its number falls where it is bound to one CPU, whatever the machine is doing meanwhile.

@@ -9,9 +9,11 @@ import statistics
 
 import pytest
 
-from advise_machines import two_sockets
+from advise_machines import declared_machine, two_sockets
+from shared_material import shared_path
 from toposcope.advise.layout import layout_of
 from toposcope.advise.smooth import Pair, smoothed
+from toposcope.matrix import read_matrix
 from toposcope.topology.model import Machine
 
 _NS = {"smt": 8.0, "l3": 25.0, "node": 90.0, "package": 90.0, "cross_package": 180.0}
@@ -95,6 +97,31 @@ def test_a_wild_outlier_spoils_only_itself() -> None:
     a, b, ns = pairs[0]
     spoilt = [(a, b, ns * 1000), *pairs[1:]]
     assert _error(smoothed(layout, spoilt), truth) < 2 * _error(smoothed(layout, pairs), truth) + 0.01
+
+
+@pytest.mark.parametrize(
+    ("name", "share_left"),
+    [("xeon-8275cl-2s", 0.2), ("xeon-6242-2s", 0.6), ("epyc-9754-1s", 0.8), ("epyc-7773x-1s", 0.8)],
+)
+def test_of_published_machines_it_learns_more_than_the_levels(name: str, share_left: float) -> None:
+    """Squared errors within packages: what is left of those that the mean of each relation makes."""
+    machine = declared_machine(name)
+    matrix = read_matrix(shared_path("latency_matrices", f"{name}.csv"))
+    layout = layout_of(machine, machine.online_cpus)
+    place = {cpu: position for position, cpu in enumerate(layout.cpus)}
+    truth = {(place[a], place[b]): ns for a, b in itertools.combinations(machine.online_cpus, 2)
+             if (ns := matrix.value(a, b)) is not None}  # fmt: skip
+    pairs = _sample(truth, 0.1)
+    rows, measured = smoothed(layout, pairs), {(a, b) for a, b, _ in pairs}
+    means: dict[int, list[float]] = {}
+    for a, b, ns in pairs:
+        means.setdefault(layout.relation(a, b), []).append(math.log(ns))
+    hidden = [pair for pair in truth if pair not in measured and layout.relation(*pair) < len(layout.levels)]
+    ours = sum(math.log(rows[a][b] / truth[a, b]) ** 2 for a, b in hidden)
+    theirs = sum(
+        (statistics.fmean(means[layout.relation(a, b)]) - math.log(truth[a, b])) ** 2 for a, b in hidden
+    )
+    assert ours < share_left * theirs
 
 
 def test_nothing_measured_gives_ranks() -> None:

@@ -41,8 +41,11 @@ def simple_sets(layout: Layout, groups: Sequence[int], count: int) -> list[Simpl
 def simplest_near_best(
     layout: Layout, rows: Rows, groups: Sequence[int], best: Sequence[int], error_ratio: float
 ) -> SimpleSet | None:
-    """The cheapest simple set, if its cost is within `error_ratio` of that of `best`."""
-    sets = simple_sets(layout, groups, len(best))
+    """The cheapest simple set, if its cost is within `error_ratio` of that of `best`.
+
+    None for two workers: one pair of CPUs is as easy to name as another.
+    """
+    sets = simple_sets(layout, groups, len(best)) if len(best) > 2 else []
     costs = [(mean_cost(rows, one.chosen), number) for number, one in enumerate(sets)]
     if not costs:
         return None
