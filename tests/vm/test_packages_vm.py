@@ -73,7 +73,7 @@ def share(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.timeout(1500)
 @pytest.mark.parametrize(
     ("topology", "what", "last_line"),
-    [("2s2c", "upgrade", "clean"), ("2s2c", "heal", "healed"), ("2s2c2t", "probes", "measured")],
+    [("2s1c", "upgrade", "clean"), ("2s2c", "heal", "healed"), ("2s1c2t", "probes", "measured")],
 )
 def test_the_package_in_a_guest(share: Path, topology: str, what: str, last_line: str) -> None:
     run = shared_path("vm", "run")
