@@ -8,7 +8,8 @@ from random import Random
 
 import pytest
 
-from toposcope.measure.drift import Detector, Drift, Visit, detect
+from toposcope.measure.baseline import learn, weights_for
+from toposcope.measure.drift import Detector, Drift, Visit, _limit, detect
 
 DAY = 24
 SETTLED = 10 * DAY
@@ -120,10 +121,54 @@ def test_moving_vcpus_are_noise(share: float) -> None:
     assert sum(len(drift.events) for drift in drifts) == 0
 
 
-def test_visits_that_vary_too_much_count_for_nothing() -> None:
+def test_visits_that_vary_too_much_count_for_nothing_and_where_most_do_the_series_is_noisy() -> None:
     calm = series(6, SETTLED)
     wild = [Visit(visit.time_s, 2 * visit.estimate, 0.05) for visit in series(7, 100)]
-    assert detect([*calm, *wild]) == detect(calm)
+    assert detect([*calm, *wild[:12]]) == detect(calm)
+    whole = detect([*calm, *wild])
+    assert (whole.events, whole.baseline) == ((), detect(calm).baseline)
+    assert whole.state == "noisy"
+    again = series(8, DAY)
+    assert detect([*calm, *wild, *again]).state == "stable"
+
+
+@pytest.mark.parametrize("share", [0.03, 0.06, 0.12])
+def test_a_second_value_near_the_first_one_is_no_change(share: float) -> None:
+    """Visits that now and then read a tenth more come in threes as well, in the course of months."""
+    rng = Random(11)
+    lump = [1.1 if rng.random() < share else 1.0 for _ in range(120 * DAY)]
+    for seed in range(3):
+        visits = series(seed, 120 * DAY, spread=0.012, autocorrelation=0.0, change=lump.__getitem__)
+        assert detect(visits).events == ()
+
+
+def test_weights_are_the_matched_filter() -> None:
+    assert weights_for(0.0) == (0.0, 1.0, 1.0, 1.0)
+    assert weights_for(0.5) == (-0.5, 0.75, 0.25, 0.5)
+
+
+@pytest.mark.parametrize("autocorrelation", [0.0, 0.3, 0.5])
+def test_a_baseline_knows_the_noise_that_it_was_learnt_from(autocorrelation: float) -> None:
+    logs = [math.log(visit.estimate) for visit in series(3, 4000, autocorrelation=autocorrelation)]
+    found = learn(logs)
+    assert math.exp(found.centre) == pytest.approx(40, rel=0.01)
+    assert found.noise.spread == pytest.approx(0.04, rel=0.05)
+    assert found.noise.strays <= 8
+    assert -found.weights[0] == pytest.approx(autocorrelation, abs=0.05)
+    assert found.reach[0] == pytest.approx(found.reach[1], rel=0.2)
+    below, above = (
+        sum(sign * (log - found.centre) > found.reach[sign > 0] for log in logs) for sign in (-1, 1)
+    )
+    assert max(below, above) <= 0.006 * len(logs)
+
+
+def test_more_groups_ask_for_more_certainty_and_fewer_than_eight_for_no_less() -> None:
+    limits = [_limit(True, groups, 336) for groups in (8, 16, 24)]
+    assert limits == sorted(limits)
+    assert _limit(True, 8, 336) < _limit(False, 8, 336)
+    assert _limit(True, 8, 72) > _limit(True, 8, 672)
+    visits = series(3, SETTLED + 3, change=step(1.2))
+    assert detect(visits, groups=1) == detect(visits, groups=8)
 
 
 def test_nothing_is_said_before_there_is_a_baseline() -> None:
