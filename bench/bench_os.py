@@ -2,10 +2,12 @@
 
     python bench/bench_os.py --lmbench DIR [--cpu 0] [--repeats 15] [--kernels PATH]
 
-DIR holds lat_pipe, lat_ctx, lat_unix and lat_proc of lmbench, whose `exec` starts the program /tmp/hello
-(make it a copy of our kernels' program, which is what we start, or the two start different things). One
-CPU, since none of these instruments pins its ends apart: let loose on two CPUs the scheduler decides where
-they run, and so what is measured. lmbench looks at its clock for seconds before each measurement unless it is
+DIR holds lat_pipe, lat_ctx, lat_unix and lat_proc of lmbench. Link lat_proc without the RPC libraries, which
+it has no use for: they are eight more to copy at each fork. Its `exec` starts the program /tmp/hello (make it
+a copy of our kernels' program, which is what we start, or the two start different things).
+
+One CPU, since none of these instruments pins its ends apart: let loose on two CPUs the scheduler decides
+where they run, and so what is measured. lmbench looks at its clock for seconds before each measurement unless it is
 told; ENOUGH is the length of its timed intervals in µs, 20 ms here.
 """
 
@@ -33,6 +35,7 @@ def main() -> None:
     parser.add_argument("--lmbench", type=Path, required=True)
     parser.add_argument("--cpu", type=int, default=0)
     parser.add_argument("--repeats", type=int, default=15)
+    parser.add_argument("--only", default="", help="the comparisons with this in their name")
     options = parser.parse_args()
     folder, microseconds = options.lmbench, r"([\d.]+) microseconds"
     pipe = ["ipc", "channel=pipe", "transfers=0"]
@@ -55,6 +58,8 @@ def main() -> None:
     )  # fmt: skip
     print(HEADER, flush=True)
     for label, words, measure, peer, pattern in turns:
+        if options.only not in label:
+            continue
         compare(
             label,
             "µs",
