@@ -7,8 +7,8 @@ it has no use for: they are eight more to copy at each fork. Its `exec` starts t
 a copy of our kernels' program, which is what we start, or the two start different things).
 
 One CPU, since none of these instruments pins its ends apart: let loose on two CPUs the scheduler decides
-where they run, and so what is measured. lmbench looks at its clock for seconds before each measurement unless it is
-told; ENOUGH is the length of its timed intervals in µs, 20 ms here.
+where they run, and so what is measured. lmbench looks at its clock for seconds before each measurement unless
+it is told; ENOUGH is the length of its timed intervals in µs, 20 ms here.
 """
 
 from __future__ import annotations
