@@ -114,6 +114,15 @@ def test_the_home_of_a_line_matters_only_where_memory_has_several_nodes() -> Non
     ]
 
 
+def test_both_homes_are_measured_where_they_are_two_nodes() -> None:
+    choice = _choice(TargetKind.PAIR, home=("first", "second"))
+    machine = two_packages()
+    homes: dict[str | None, set[str]] = {}
+    for task in (*_plan(machine, choice), *all_pairs(machine, choice, machine.online_cpus)):
+        homes.setdefault(task.identity.relation, set()).add(task.identity.variant["home"])
+    assert homes == {"smt": {"first"}, "package": {"first"}, "cross_package": {"first", "second"}}
+
+
 def test_the_whole_matrix_has_every_pair_once() -> None:
     machine = two_packages()
     tasks = all_pairs(machine, _choice(TargetKind.PAIR), machine.online_cpus)

@@ -186,3 +186,11 @@ def test_advice_is_marked_on_the_topology() -> None:
               if "advised" in cell.get("class", "")}  # fmt: skip
     assert marked == {"3": ["cpu", "advised"], "17": ["cpu", "advised", "busy"]}
     assert "CPU 17, advised, busy" in [title.text for title in root.iter(f"{SVG}title")]
+
+
+def test_a_matrix_of_another_unit_says_so_everywhere() -> None:
+    matrix = Matrix((0, 1), ((None, 6.4), (2.3, None)))
+    picture = matrix_svg(matrix, None, "blocks", "live", measured_in="GB/s from row to column")
+    assert "blocks: GB/s from row to column, 2 CPUs" in picture
+    assert "CPU 1 → CPU 0: 2.3 GB/s" in picture
+    assert " ns" not in picture

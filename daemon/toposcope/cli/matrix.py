@@ -51,7 +51,7 @@ def command(
     cpus: str | None,
     afresh: bool,
 ) -> None:
-    """Show what PROBE found between each pair of CPUs, in ns one way (cacheline_cas unless named).
+    """Show what PROBE found between each pair of CPUs (cacheline_cas unless named: ns one way).
 
     Where pairs are measured, Ctrl-C shows those that there are (exit status 130), and calling it again within
     a day goes on with the others.
@@ -105,15 +105,22 @@ class _Answer:
             click.echo(matrices.format_csv(self.matrix), nl=False)
         elif output_format == "json":
             print_json(self._document(spec))
-        elif output_format == "svg":
+        else:
+            self._show_to_people(spec, output_format)
+
+    def _show_to_people(self, spec: ProbeSpec, output_format: str) -> None:
+        factor, measured_in = _for_people(spec.measures[0].name)
+        shown = _scaled(self.matrix, factor)
+        if output_format == "svg":
             from toposcope.render.matrix_svg import matrix_svg
 
-            click.echo(matrix_svg(self.matrix, self.machine, spec.operation, self.mode), nl=False)
+            picture = matrix_svg(shown, self.machine, spec.operation, self.mode, measured_in=measured_in)
+            click.echo(picture, nl=False)
         else:
             from toposcope.render.matrix_text import print_matrix
 
-            print_matrix(self.matrix, self.machine)
-            click.echo(f"{spec.operation}, ns one way")
+            print_matrix(shown, self.machine, unit=measured_in.partition(" ")[0])
+            click.echo(f"{spec.operation}, {measured_in}")
             click.echo(f"source: {self.source}; mode: {self.mode}")
 
     def _document(self, spec: ProbeSpec) -> dict[str, Any]:
@@ -126,6 +133,18 @@ class _Answer:
             "cpus": self.matrix.cpus,
             "cells": self.matrix.cells,
         }
+
+
+def _for_people(measure: str) -> tuple[float, str]:
+    """By what cells are multiplied to be shown, and what they are then; csv and json keep the unit."""
+    if measure.endswith("_bytes_per_s"):
+        return 1e-9, "GB/s from the row's CPU to the column's"
+    return 1.0, {"latency_ns": "ns one way", "round_trip_ns": "ns there and back"}.get(measure, "ns")
+
+
+def _scaled(matrix: Matrix, factor: float) -> Matrix:
+    cells = (tuple(None if cell is None else cell * factor for cell in row) for row in matrix.cells)
+    return matrix if factor == 1 else Matrix(matrix.cpus, tuple(cells))
 
 
 def _pair_probe(name: str) -> ProbeSpec:

@@ -87,6 +87,7 @@ def plan(
             tasks += [
                 Task(seldom if tier else choice, identify(machine, choice.spec, target, variant), tier, told)
                 for variant in variants(machine, choice.spec)
+                if not _says_nothing_new(machine, target, variant)
             ]
     planned = {task.identity.id for task in tasks}
     tasks += [task for task in _rest_of_matrix(machine, choices, usable) if task.identity.id not in planned]
@@ -150,6 +151,7 @@ def all_pairs(machine: Machine, choice: ProbeChoice, cpus: Iterable[int]) -> tup
         Task(choice, identify(machine, choice.spec, target, variant), 2)
         for variant in variants(machine, choice.spec)
         for target in targets_
+        if not _says_nothing_new(machine, target, variant)
     )
 
 
@@ -199,6 +201,13 @@ def variants(machine: Machine, spec: ProbeSpec) -> Iterator[dict[str, str]]:
     keys = [key for key in spec.variants if key != "home" or _memory_node_count(machine) > 1]
     for values in itertools.product(*(spec.variants[key] for key in keys)):
         yield dict(zip(keys, values, strict=True))
+
+
+def _says_nothing_new(machine: Machine, target: Target, variant: Mapping[str, str]) -> bool:
+    """Whether a line's second home is its first one, since both CPUs have the same node."""
+    if variant.get("home") != "second":
+        return False
+    return len({machine.node_of(cpu) for cpu in target.cpus}) == 1
 
 
 def _memory_node_count(machine: Machine) -> int:

@@ -31,14 +31,21 @@ Grid = list[list[float | None]]
 
 
 def matrix_svg(
-    matrix: Matrix, machine: Machine | None, operation: str, mode: str, *, standalone: bool = True
+    matrix: Matrix,
+    machine: Machine | None,
+    operation: str,
+    mode: str,
+    *,
+    standalone: bool = True,
+    measured_in: str = "ns one way",
 ) -> str:
     """The SVG document, ending in a newline; rows are the first CPU of a pair, columns the second.
 
-    `operation` and `mode` are shown as they are. Without `standalone` it is for a page that has `svg.STYLE`.
+    `operation` and `mode` are shown as they are; `measured_in` is a unit and more words. Without `standalone`
+    it is for a page that has `svg.STYLE`.
     """
     order = topology_order(machine, matrix.cpus)
-    return _Picture(order, grid_in(matrix, order)).draw(operation, mode, standalone=standalone)
+    return _Picture(order, grid_in(matrix, order), measured_in).draw(operation, mode, standalone=standalone)
 
 
 def grid_in(matrix: Matrix, order: Order) -> Grid:
@@ -54,8 +61,10 @@ def _either(there: float | None, back: float | None) -> float | None:
 
 
 class _Picture:
-    def __init__(self, order: Order, grid: Grid) -> None:
+    def __init__(self, order: Order, grid: Grid, measured_in: str) -> None:
         self.order = order
+        self.measured_in = measured_in
+        self.unit = measured_in.partition(" ")[0]
         self.grid = grid
         count = len(order.cpus)
         self.cell = next(px for cpus, px in _CELL_PX if count <= cpus)
@@ -69,7 +78,7 @@ class _Picture:
     def draw(self, operation: str, mode: str, *, standalone: bool) -> str:
         width = max(_LEFT + self.side + 16, _WIDTH_MIN)
         height = _TOP + self.side + 66
-        head = f"{operation}: ns one way, {len(self.order.cpus)} CPUs"
+        head = f"{operation}: {self.measured_in}, {len(self.order.cpus)} CPUs"
         label = f"Heat map. {head}. {self._summary()}"
         body = [
             svg.text(12, 24, head, "head"),
@@ -84,7 +93,7 @@ class _Picture:
         if not self.values:
             return "nothing was measured yet"
         low, high = number(min(self.values)), number(max(self.values))
-        return f"{low} to {high} ns, median {number(statistics.median(self.values))} ns"
+        return f"{low} to {high} {self.unit}, median {number(statistics.median(self.values))} {self.unit}"
 
     def _axes(self) -> Iterator[str]:
         """CPU ids where there is room, and the names of the outermost domains on both sides."""
@@ -115,7 +124,7 @@ class _Picture:
                 x, y = _LEFT + self.offsets[column], _TOP + self.offsets[row]
                 step = self._step(value)
                 paint = 'class="absent"' if step is None else f'fill="{COLOURS[step]}"'
-                words = "not measured" if value is None else f"{number(value)} ns"
+                words = "not measured" if value is None else f"{number(value)} {self.unit}"
                 yield f"<g><title>CPU {cpu} → CPU {other}: {words}</title>"
                 yield f'<rect x="{x}" y="{y}" width="{self.cell}" height="{self.cell}" {paint}/>'
                 if with_numbers and value is not None and step is not None:
@@ -155,7 +164,7 @@ class _Picture:
         for index, edge in enumerate(self.scale.edges):
             if index % 2 == 0:
                 yield svg.text(_LEFT + index * _SWATCH_PX, y + 26, number(edge), "soft mid")
-        yield svg.text(_LEFT - 8, y + 10, "ns", "soft end")
+        yield svg.text(_LEFT - 8, y + 10, self.unit, "soft end")
 
 
 def _runs(

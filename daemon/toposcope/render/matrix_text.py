@@ -26,7 +26,9 @@ _ABSENT: Final = "·"
 _CELL_WIDTH: Final = 6
 
 
-def print_matrix(matrix: Matrix, machine: Machine | None = None, console: Console | None = None) -> None:
+def print_matrix(
+    matrix: Matrix, machine: Machine | None = None, console: Console | None = None, *, unit: str = "ns"
+) -> None:
     """Print the matrix with its CPU ids; one that is wider than the terminal as a picture of shades."""
     console = console or Console(highlight=False)
     width = console.width if console.is_terminal else min(console.width, PIPE_WIDTH)
@@ -35,8 +37,8 @@ def print_matrix(matrix: Matrix, machine: Machine | None = None, console: Consol
     if _CELL_WIDTH * (len(order.cpus) + 1) <= width:
         lines = _numbers(order, grid)
     else:
-        lines = _shades(order, grid, width)
-    relations = _by_relation(matrix, machine) if machine else ()
+        lines = _shades(order, grid, width, unit)
+    relations = _by_relation(matrix, machine, unit) if machine else ()
     show(*(Text(line) for line in itertools.chain(lines, relations)), console=console)
 
 
@@ -51,7 +53,7 @@ def _exact(value: float) -> str:
     return f"{value:.1f}" if value < 100 else f"{value:.0f}"
 
 
-def _shades(order: Order, grid: Grid, width: int) -> Iterator[str]:
+def _shades(order: Order, grid: Grid, width: int, unit: str) -> Iterator[str]:
     """One character a cell; several CPUs that are neighbours in the order share one where there are many."""
     scale = scale_of((value for row in grid for value in row if value is not None), len(_SHADES))
     if scale is None:
@@ -64,7 +66,7 @@ def _shades(order: Order, grid: Grid, width: int) -> Iterator[str]:
         yield f"{order.cpus[start]:>6} " + "".join(shades)
     many = f", {step} to a character (their median)" if step > 1 else ""
     yield f"CPUs in topology order{many}; {_ABSENT} not measured"
-    yield from _legend(scale)
+    yield from _legend(scale, unit)
 
 
 def _cpus_to_a_character(order: Order, room: int) -> int:
@@ -77,12 +79,12 @@ def _cpus_to_a_character(order: Order, room: int) -> int:
     return next(fits, least)
 
 
-def _legend(scale: Scale) -> Iterator[str]:
+def _legend(scale: Scale, unit: str) -> Iterator[str]:
     bounds = list(zip(_SHADES, scale.edges[:-1], scale.edges[1:], strict=True))
     first, last = bounds[0], bounds[-1]
     parts = [f"'{first[0]}' below {number(first[2])}"]
     parts += [f"{shade} {number(low)}–{number(high)}" for shade, low, high in bounds[1:-1]]
-    yield "ns: " + "  ".join([*parts, f"{last[0]} from {number(last[1])}"])
+    yield f"{unit}: " + "  ".join([*parts, f"{last[0]} from {number(last[1])}"])
 
 
 def _median(grid: Grid, row: int, column: int, step: int) -> float | None:
@@ -95,7 +97,7 @@ def _shade(value: float | None, scale: Scale) -> str:
     return _ABSENT if value is None else _SHADES[scale.step(value)]
 
 
-def _by_relation(matrix: Matrix, machine: Machine) -> Iterator[str]:
+def _by_relation(matrix: Matrix, machine: Machine, unit: str) -> Iterator[str]:
     values: dict[str, list[float]] = {}
     known = set(machine.online_cpus)
     for row, (cpu, cells) in enumerate(zip(matrix.cpus, matrix.symmetric(), strict=True)):
@@ -105,7 +107,7 @@ def _by_relation(matrix: Matrix, machine: Machine) -> Iterator[str]:
     if not values:
         return
     yield ""
-    yield f"{'relation':<14}{'pairs':>8}{'10 %':>9}{'median':>9}{'90 %':>9}  ns"
+    yield f"{'relation':<14}{'pairs':>8}{'10 %':>9}{'median':>9}{'90 %':>9}  {unit}"
     for relation in RELATIONS:
         if relation in values:
             yield f"{relation:<14}{_spread(sorted(values[relation]))}"
