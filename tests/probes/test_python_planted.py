@@ -46,7 +46,7 @@ def test_a_busy_wait_in_a_channel_is_seen(plant: str, verdict: str) -> None:
 @pytest.mark.parametrize(("plant", "gil"), [("", "confirmed"), ("free_threads", "refuted")])
 def test_threads_that_need_no_gil_are_seen(plant: str, gil: str) -> None:
     environment = runs.planted(plant) if plant else None
-    series = runs.alternate("python_scaling", SCALING, visits=6, environment=environment, budget_ms=100)
+    series = runs.alternate("python_scaling", SCALING, environment=environment, budget_ms=100)
     claim = standing("gil_threads_not_parallel", series)
     assert claim.verdict == gil, claim
     coroutines = standing("coroutines_not_parallel", series)

@@ -54,9 +54,9 @@ def measure(request: harness.Request) -> harness.Outcome:
     channel, size_bytes = request.variant["channel"], int(request.variant["size_bytes"])
     near_cpu, far_cpu = request.cpus[0], request.cpus[min(1, len(request.cpus) - 1)]
     harness.pin(near_cpu)
-    start_method = None
+    start_method: str | None = None
     if channel == "asyncio_queue":
-        facts = {"placement": "one_cpu", "ends": [near_cpu, near_cpu]}
+        facts: dict[str, object] = {"placement": "one_cpu", "ends": [near_cpu, near_cpu]}
         return harness.Outcome(_between_tasks(request, size_bytes), facts, queues_for_cpu=False)
     if channel in ("queue", "simple_queue"):
         near, far = _thread_queues(channel)
@@ -66,7 +66,7 @@ def measure(request: harness.Request) -> harness.Outcome:
 
         near, far = _process_ends(channel, size_bytes)
         start_method = "fork"
-        context = multiprocessing.get_context(start_method)
+        context = multiprocessing.get_context("fork")
         context.Process(target=_far_end, args=(os.getpid(), far_cpu, *far)).start()
     else:
         raise harness.Failure(f"no channel {channel}")

@@ -32,10 +32,21 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
     from multiprocessing.connection import Connection
+    from typing import Any, Protocol
 
     from toposcope_probes.runtime import harness
 
     Graph = list[list[int]]  # neighbours of each vertex, both ways
+
+    class Job(Protocol):
+        """A workload: `edges` of one run by all workers, who do the plain loop's work `repeats` times."""
+
+        edges: int
+        repeats: int
+        together: Callable[[], Any]
+
+        def plain(self) -> object: ...  # noqa: D102
+        def check(self, found: Any, /) -> None: ...  # noqa: ANN401, D102
 else:  # run as a file: the neighbour in its own folder
     import harness
 
@@ -53,7 +64,7 @@ def measure(request: harness.Request) -> harness.Outcome:
         raise harness.Failure(f"no work {work} or no model {model}")
     graph = kronecker(random.Random(1))
     source = max(range(len(graph)), key=lambda vertex: len(graph[vertex]))
-    make = {"bfs": _Search, "pagerank": _Ranks}[work]
+    make: Callable[..., Job] = _Search if work == "bfs" else _Ranks
     job = make(graph, source, request.cpus, in_processes=model == "process_fork")
     job.check(job.together())
     rates: list[float] = []
@@ -159,13 +170,12 @@ def _run_in_process(
 class _Search:
     """One search from `source` by all workers together; `together` gives the parents."""
 
-    repeats = 1
-
     def __init__(self, graph: Graph, source: int, cpus: tuple[int, ...], *, in_processes: bool) -> None:
         self._graph, self._source, self._count = graph, source, len(cpus)
+        self.repeats = 1
         self._reached = [vertex for vertex, parent in enumerate(self.plain()) if parent != _NOT_REACHED]
         self.edges = sum(len(graph[vertex]) for vertex in self._reached) // 2
-        self.together = self._by_processes if in_processes else self._by_threads
+        self.together: Callable[[], list[int]] = self._by_processes if in_processes else self._by_threads
         if in_processes:
             self._pipes = _pipes_between(self._count)
             self._processes = _Processes(cpus, self._search_own)
