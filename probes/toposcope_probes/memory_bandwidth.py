@@ -7,7 +7,8 @@ which all CPUs work at once; a sample is the sum of their rates. How many CPUs s
 the core sets: the smallest one whose rate is within a tenth of the largest one's (compact:1, compact:2, …
 of the same node).
 
-Comparable: likwid-bench load_sse, store_sse, copy_sse, stream_sse. mbw counts a copy once, and glibc's
+Huge pages are asked for; the kernel's argument `pages=base` asks for none. Comparable, on the same pages:
+likwid-bench load_sse, store_sse, copy_sse, stream_sse. mbw counts a copy once, and glibc's
 memcpy uses stores that fetch nothing: both make other numbers of the same memory.
 """
 

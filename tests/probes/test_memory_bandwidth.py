@@ -30,6 +30,12 @@ def test_each_operation_is_measured_and_says_how(operation: str) -> None:
     assert 1e8 < bytes_per_s(line) < 1e12
 
 
+def test_base_pages_can_be_had() -> None:
+    line = measure_ok("memory_bandwidth", "cpus=0", "pages=base")
+    assert line["facts"]["huge_pages_ratio"] == 0
+    assert line["facts"]["page_bytes"] < 2 << 20
+
+
 def test_two_cpus_use_the_memory_of_one_node() -> None:
     one, other = two_cpus()
     line = measure_ok("memory_bandwidth", f"cpus={one},{other}", "node=0", "operation=copy")
