@@ -19,6 +19,8 @@ from toposcope.errors import ConfigError
 
 # What bcrypt writes: version, cost, then 22 characters of salt and 31 of hash. Costs as the format has them.
 _BCRYPT: Final = re.compile(r"\$2[aby]\$(?:0[4-9]|[12]\d|3[01])\$[./A-Za-z0-9]{53}")
+# As above, wherever it stands and however it was cut.
+_HASH: Final = re.compile(r"\$2[abxy]?\$\S*")
 _HEADERS: Final[Mapping[str, tuple[str, ...]]] = {
     "Strict-Transport-Security": (),
     "X-Content-Type-Options": ("nosniff",),
@@ -81,20 +83,34 @@ def load(path: Path) -> WebConfig:
 
 def parse(content: bytes, path: Path) -> WebConfig:
     """Validate the text of the file `path`. Raises ConfigError with one sentence, without any secret."""
-    document = config.parse_document(content, str(path))
+    try:
+        document = config.parse_document(content, str(path))
+    except ConfigError as error:
+        raise ConfigError(_HASH.sub("(a hash)", error.message), error.hint) from None
     try:
         config.refuse_unknown(document, ("tls_server_config", "http_server_config", "basic_auth_users"), "")
-        tls = _tls(config.section(document, "tls_server_config"), path.absolute().parent)
-        http = config.convert(config.section(document, "http_server_config"), _Http, "http_server_config")
-        users = _users(config.section(document, "basic_auth_users"))
+        tls = _tls(_section(document, "tls_server_config"), path.absolute().parent)
+        http = config.convert(_section(document, "http_server_config"), _Http, "http_server_config")
+        users = _users(_section(document, "basic_auth_users"))
         headers = _headers(http.headers or {})
     except ConfigError as error:
-        raise ConfigError(f"{path}: {error.message}", error.hint) from None
+        raise ConfigError(f"{path}: {_HASH.sub('(a hash)', error.message)}", error.hint) from None
     files = (path, *(Path(name) for name in (tls.cert_file, tls.key_file) if name))
     return WebConfig(tls, headers, users, files)
 
 
+def _section(document: dict[Any, Any], name: str) -> dict[Any, Any]:
+    """As config.section, but its complaint shows no value: `alice:password` without a blank is text."""
+    value = document.get(name)
+    if value is not None and not isinstance(value, dict):
+        raise ConfigError(f"{name}: has to hold keys and values", "a blank has to follow each colon")
+    return value or {}
+
+
 def _tls(section: dict[Any, Any], folder: Path) -> Tls:
+    for name in ("cert", "key", "client_ca"):  # whose values no complaint may show
+        if not isinstance(section.get(name, ""), str | None):
+            raise ConfigError(f"tls_server_config.{name}: has to be text, in PEM")
     # The format lets a key stand there without a value.
     tls = config.convert(
         {key: value for key, value in section.items() if value is not None}, Tls, "tls_server_config"

@@ -250,3 +250,20 @@ def test_only_listed_names_of_clients_are_let_in(
 ) -> None:
     assert web_tls.is_allowed({"subjectAltName": names}, allowed) is expected
     assert web_tls.is_allowed(None, allowed) is (not allowed)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"basic_auth_users: alice:{_HASH}", "basic_auth_users: alice:plain-secret", "basic_auth_users: [plain-secret]",
+        f"alice,{_HASH}: x", f"basic_auth_users: {{'{_HASH}': {_HASH[:-1]}}}", "tls_server_config: {key: [plain-secret]}",
+        f"{_HASH}: 1\n{_HASH}: 2", f"basic_auth_users:\n  alice:{_HASH}", "basic_auth_users: {alice: plain-secret}",
+    ],
+)  # fmt: skip
+def test_no_complaint_repeats_a_hash_a_password_or_a_key(folder: Path, text: str) -> None:
+    """Mistakes of the pen make a secret a key, or a section. Found by fuzzing."""
+    with pytest.raises(ConfigError) as caught:
+        _load(folder, text)
+    said = f"{caught.value.message} {caught.value.hint}"
+    assert "plain-secret" not in said
+    assert "$2" not in said
