@@ -109,7 +109,7 @@ def test_every_get_route_is_in_the_document() -> None:
         ("GET", "/api/v1/recommend", {}, 400, "usage"),
         ("GET", "/api/v1/recommend?workers=2&cpus=x", {}, 400, "usage"),
         ("GET", "/api/v1/recommend?workers=2&colour=red", {}, 400, "usage"),
-        ("GET", "/api/v1/recommend?workers=9", {}, 400, "usage"),
+        ("GET", "/api/v1/recommend?workers=9", {}, 409, "contradiction"),
         ("POST", "/api/v1/recommend", {"content": b"{"}, 400, "usage"),
         ("POST", "/api/v1/recommend", {"json": {"workers": -1}}, 400, "usage"),
         ("POST", "/api/v1/recommend", {"content": b"x" * (2 << 20)}, 413, "too_large"),
