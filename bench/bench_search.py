@@ -56,9 +56,9 @@ def shuffled(rows: Rows, workers: int, edges: list[WeightedEdge], seed: int, wor
     return communication_cost(other, edges, mapped(other, list(range(len(rows))), workers, edges, work))
 
 
-def communication_gaps(folder: Path, long: int) -> dict[str, list[float]]:
+def communication_gaps(folder: Path, long: int, every: int) -> dict[str, list[float]]:
     gaps: dict[str, list[float]] = {}
-    for path in sorted(folder.glob("*.csv")):
+    for path in sorted(folder.glob("*.csv"))[::every]:
         try:
             matrix = read_matrix(path)
         except MatrixError:
@@ -129,10 +129,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--long", type=int, default=10)
+    parser.add_argument("--every", type=int, default=1, help="take only each so many-th matrix")
     arguments = parser.parse_args()
     isolated = isolated_gaps(arguments.folder)
     show("isolated, memory-bound, all", isolated)
-    gaps = communication_gaps(arguments.folder, arguments.long)
+    gaps = communication_gaps(arguments.folder, arguments.long, arguments.every)
     for name, found in sorted(gaps.items()):
         show(name, found)
     return 0 if max(max(found) for found in [isolated, *gaps.values()]) <= 0.02 else 1

@@ -27,6 +27,7 @@ from toposcope.view import View
 _T = TypeVar("_T")
 
 _VISITS_MAX: Final = 20
+_EXACT_FLOAT_MAX: Final = 2.0**53
 _LISTS: Final = ("cpus", "avoid_cpus", "nodes")
 
 
@@ -60,7 +61,8 @@ class Requests:
         return await self._advise(http_request, request_of_query(http_request.query_params))
 
     async def _post_recommend(self, http_request: HttpRequest) -> Response:
-        request = _request_of(_decode(await read_body(http_request), dict[str, Any]), strict=True)
+        values = _decode(await read_body(http_request), dict[str, Any])
+        request = _request_of({name: _with_integers(value) for name, value in values.items()}, strict=True)
         return await self._advise(http_request, request)
 
     async def _advise(self, http_request: HttpRequest, request: Request) -> Response:
@@ -118,6 +120,17 @@ def request_of_query(query: Mapping[str, str]) -> Request:
     return _request_of(values, strict=False)
 
 
+def _with_integers(value: Any) -> Any:  # noqa: ANN401 - whatever JSON holds
+    """With 4.0 as 4: to JSON Schema both are the same integer (draft 2020-12, validation, 6.1.1)."""
+    if isinstance(value, float) and value.is_integer() and abs(value) < _EXACT_FLOAT_MAX:
+        return int(value)
+    if isinstance(value, list):
+        return [_with_integers(each) for each in value]
+    if isinstance(value, dict):
+        return {name: _with_integers(each) for name, each in value.items()}
+    return value
+
+
 def _request_of(values: dict[str, Any], *, strict: bool) -> Request:
     """Numbers and flags may be text where not `strict`, as in a query."""
     known = Request.__dataclass_fields__
@@ -133,6 +146,8 @@ def _request_of(values: dict[str, Any], *, strict: bool) -> Request:
 
 
 def _cpu_list(name: str, text: str) -> tuple[int, ...]:
+    if not text:
+        raise UsageError(f"{name} is empty", "for example 0-3,8; or leave it out")
     try:
         return tuple(parse_cpulist(text))
     except ValueError as error:

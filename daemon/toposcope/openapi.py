@@ -165,6 +165,6 @@ def _request_parameters(components: dict[str, Any]) -> list[dict[str, Any]]:
             continue
         shown = schema["anyOf"][0] if "anyOf" in schema else schema
         if name in _CPU_LISTS:  # ranges (0-7) are taken as well
-            shown = {"type": "string", "pattern": "^[0-9]{1,5}(,[0-9]{1,5})*$"}
+            shown = {"type": "string", "pattern": "^[0-9]{1,4}(,[0-9]{1,4})*$"}
         parameters.append(_query(name, shown) | {"required": name == "workers"})
     return parameters

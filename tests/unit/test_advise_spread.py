@@ -67,6 +67,17 @@ def test_memory_time_is_the_least_of_all_subsets(seed: int, workers: int) -> Non
     assert memory_time(memory, chosen) == pytest.approx(best)
 
 
+def test_nodes_inside_one_cache_domain_are_told_apart() -> None:
+    machine = Machine(is_this_system=False, online_cpus=tuple(range(8)), packages=(tuple(range(8)),))
+    layout = _layout(machine)
+    memory = Memory([0] * 4 + [1] * 4, {0: 90.0, 1: 90.0}, {0: 1.3e10, 1: 1.3e11}, 1.3e10)
+    chosen = spread_out(layout, layout.cores, 4, memory, [1.0] * 8)
+    assert chosen is not None
+    assert sum(cpu < 4 for cpu in chosen) <= 1
+    best = min(memory_time(memory, subset) for subset in itertools.combinations(range(8), 4))
+    assert memory_time(memory, chosen) == pytest.approx(best)
+
+
 def test_nodes_hold_no_more_workers_than_their_memory() -> None:
     layout = _layout(two_sockets(threads=1))
     memory = Memory([0] * 4 + [1] * 4, capacity={0: 1, 1: 4})

@@ -19,7 +19,7 @@ Pair = tuple[int, int, float]
 Kind = Literal["pair", "end", "end_by_relation"]
 
 _PRIOR_PAIRS: Final = 30.0  # the prior weighs as much as this many pairs of residuals
-_PRIOR_SHARE: Final = 0.03  # of the variance left, for an effect that nothing is known about
+_PRIOR_SHARE: Final = 0.03
 _NEGLIGIBLE_WEIGHT: Final = 500.0  # noise over variance: such an effect would shift nothing
 
 
@@ -39,6 +39,7 @@ class Effect:
     second: list[int] = field(default_factory=list)
     counts: list[int] = field(default_factory=list)
     values: list[float] = field(default_factory=list)
+    prior_share: float = _PRIOR_SHARE  # of the variance left, before anything is known
     weight: float = 0.0  # variance of the noise over that of the effect
 
     @property
@@ -81,7 +82,7 @@ class Effect:
         sharing = sum(count * (count - 1) / 2 for count in self.counts)
         products = zip(self._sums(residuals), self._sums(squares), strict=True)
         common = sum((total * total - square) / 2 for total, square in products)
-        pulled = max(common, 0.0) + _PRIOR_PAIRS * _PRIOR_SHARE * variance
+        pulled = max(common, 0.0) + _PRIOR_PAIRS * self.prior_share * variance
         own = min(pulled / (sharing + _PRIOR_PAIRS), 0.9 * variance)
         noise = max(variance - (own if self.kind == "pair" else 2 * own), 0.1 * variance)
         self.weight = noise / own if own > 0 else math.inf

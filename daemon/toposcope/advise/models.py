@@ -47,8 +47,9 @@ def choose_model(request: Request, evidence: Evidence, nodes_used: int, domains_
     if request.runtime == "python":
         return _for_python(request, evidence)
     if request.bound == "io":
-        return _by_claim(evidence, "io_coroutines_beat_threads", "coroutines", "threads",
-                         "waiting for input and output")  # fmt: skip
+        usual = "an event loop is the usual choice for waiting for input and output"
+        unknown = "io_coroutines_beat_threads is about Python and says nothing of native programs"
+        return ModelChoice("coroutines", (f"{usual}; {unknown}",), confidence=_UNTESTED)
     if request.sharing == "isolated" and not request.communication:
         return _for_isolated(request, evidence, nodes_used, domains_used)
     claim = "thread_communication_faster" if request.sharing == "pipeline" else "cooperative_prefers_threads"

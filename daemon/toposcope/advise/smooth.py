@@ -24,10 +24,13 @@ from toposcope.advise.layout import Layout
 
 _OUTLIER_SPREADS: Final = 10.0
 _OUTLIER_FLOOR: Final = 0.02
-_FEW_PAIRS: Final = 3000  # up to here four rounds of back-fitting, beyond two: the data decide then
-_FIT_PAIRS: Final = 5000  # of more, evenly chosen ones do
+_FIT_PAIRS: Final = 3000  # as many tell the effects; of more, evenly chosen ones do
+_FIT_ROUNDS: Final = 4
 _FEW_CORES: Final = 128  # beyond, fine effects are told within a cache domain only
 _WIDER_RATIO: Final = 1.6  # a level that was not measured costs this much more than the widest measured
+# What these kinds make of the variance on the published machines where it can be told at all.
+_END_SHARE: Final = 0.08
+_PLACES_SHARE: Final = 0.15
 _CUTS: Final = (2, 4, 8)
 
 
@@ -39,7 +42,9 @@ def smoothed(layout: Layout, pairs: Sequence[Pair]) -> list[list[float]]:
     """
     if not pairs:
         return _ranks(layout)
-    fitted = pairs[:: -(-len(pairs) // _FIT_PAIRS)]
+    fitted = pairs
+    if len(pairs) > _FIT_PAIRS:
+        fitted = [pairs[number * len(pairs) // _FIT_PAIRS] for number in range(_FIT_PAIRS)]
     relations = [layout.relation(a, b) for a, b, _ in fitted]
     middles = _middles(layout, fitted, relations)
     both = zip(fitted, relations, strict=True)
@@ -47,7 +52,7 @@ def smoothed(layout: Layout, pairs: Sequence[Pair]) -> list[list[float]]:
     effects = _effects(layout)
     for effect in effects:
         effect.attach(fitted, relations)
-    for turn in range(4 if len(fitted) <= _FEW_PAIRS else 2):
+    for turn in range(_FIT_ROUNDS):
         for effect in effects:
             if turn == 0:
                 effect.judge(left)
@@ -70,8 +75,10 @@ def _effects(layout: Layout) -> list[Effect]:
         effects.append(Effect(layout.cores, "end"))
     effects.append(Effect(range(len(layout.cpus)), "end"))
     # Near and far pairs differ in what a core adds, and domains of one chip are built alike.
-    effects += [Effect(labels, "end_by_relation") for labels in (layout.cores, places)]
-    effects.append(Effect(places, is_fine=True))
+    effects += [
+        Effect(labels, "end_by_relation", prior_share=_END_SHARE) for labels in (layout.cores, places)
+    ]
+    effects.append(Effect(places, is_fine=True, prior_share=_PLACES_SHARE))
     cuts = [parts for parts in _CUTS if max(sizes) >= 2 * parts]
     for parts in cuts:  # neighbours by number are often neighbours on the ring or mesh
         zones = [place * parts // size for place, size in zip(places, sizes, strict=True)]

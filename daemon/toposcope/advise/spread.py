@@ -64,7 +64,8 @@ def spread_out(
     Of each group at most one. `memory` is given for memory-bound work; `speeds[i]` is the relative speed of
     position i (1 where unknown).
     """
-    zones = _Zones(layout, groups, speeds)
+    nodes = memory.node_of if memory is not None else [None] * len(layout.cpus)
+    zones = _Zones(layout, groups, speeds, nodes)
     chosen: list[int] = []
     on_node: Counter[int | None] = Counter()
     while len(chosen) < count:
@@ -97,23 +98,25 @@ def _added_time(memory: Memory | None, cpu: int, on_node: Counter[int | None]) -
 class _Zones:
     """The free positions of each cache domain, and how many workers each level holds already.
 
-    Free positions of one domain, speed and thread number are alike but for their cluster, so they stand in a
-    queue that goes round the clusters, and only its first is looked at.
+    Free positions of one domain, node, speed and thread number are alike but for their cluster, so they stand
+    in a queue that goes round the clusters, and only its first is looked at.
     """
 
-    def __init__(self, layout: Layout, groups: Sequence[int], speeds: Sequence[float]) -> None:
+    def __init__(
+        self, layout: Layout, groups: Sequence[int], speeds: Sequence[float], nodes: Sequence[int | None]
+    ) -> None:
         self._layout = layout
         self._speeds = speeds
         self._busy: Counter[int] = Counter()
         self._levels = layout.levels[::-1]  # wide ones first
         self._counts = [Counter[int]() for _ in self._levels]
         self._sizes = [Counter(level.labels) for level in self._levels]
-        self._queues: dict[tuple[int, float, int], list[int]] = {}
+        self._queues: dict[tuple[int, int | None, float, int], list[int]] = {}
         domain = layout.place_in_domain()[0]
         ranks = _numbered(layout.cores)
         for cpu, rank in enumerate(ranks):
             if rank == 0 or len(set(groups)) == len(groups):
-                self._queues.setdefault((domain[cpu], -speeds[cpu], rank), []).append(cpu)
+                self._queues.setdefault((domain[cpu], nodes[cpu], -speeds[cpu], rank), []).append(cpu)
         for queue in self._queues.values():
             self._go_round_clusters(queue)
 
