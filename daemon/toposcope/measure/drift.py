@@ -168,7 +168,7 @@ class Detector:
         if 2 * sum(self._left_out) > LONG_VISITS:
             return "noisy"
         if self._baseline is None:
-            return "learning"
+            return "noisy" if self._is_noisy else "learning"
         return "noisy" if self._is_noisy or self._stray_count() > MAX_STRAYS else "stable"
 
     @property
@@ -200,8 +200,10 @@ class Detector:
         if len(self._learned) < BASELINE_VISITS:
             self._learn(log)
         elif self.state == "noisy":
-            # Neither spikes nor a change. Begin again, so that a series that calms down counts.
+            # Neither spikes nor a change. Begin again, so that a series that calms down counts; until it has
+            # been learnt anew, it stays what it was.
             self._restart([])
+            self._is_noisy = True
         else:
             self._latest.append(log)
             self._unheard += 1
