@@ -23,7 +23,7 @@ from page_server import (
     visit,
 )
 from toposcope.page.sections import STATIC
-from toposcope.results import Identity, Target
+from toposcope.results import Estimate, Identity, Target, Visit
 from toposcope.view import View
 
 HOSTILE = "</title><script>alert(1)</script><img src=x onerror=alert(1)>\"'&"
@@ -96,6 +96,25 @@ def test_what_is_known_already_is_not_sent_again(replayed: Client, path: str) ->
     again = replayed.get(path, headers={"If-None-Match": first.headers["etag"]})
     assert again.status_code == 304
     assert again.content == b""
+
+
+def test_the_heat_map_of_another_probe_has_its_own_unit() -> None:
+    view = live_view()
+    bandwidth = Identity("cacheline_bandwidth", Target((0, 1)), {"model": "thread"}, "package")
+    rate = Estimate(2.3e9, 2e9, 2.3e9, 2.5e9, 2.2e9, 2.4e9, 0.0)
+    view.load(
+        bandwidth,
+        "bandwidth_bytes_per_s",
+        [Visit(1.8e9, 0.01, "ok", "", {"bandwidth_bytes_per_s": rate}, 100)],
+    )
+    view.load(PAIR, "latency_ns", [visit(1.8e9, 25.0)])
+    client = client_of(view)
+    rates, latencies = (
+        client.get(f"/page/heatmap/{name}").json() for name in ("cacheline_bandwidth", "cacheline_cas")
+    )
+    assert (rates["unit"], rates["cells"]) == ("GB/s", [2.3])
+    assert (latencies["unit"], latencies["cells"]) == ("ns", [25.0])
+    assert latencies["measured_in"] == "ns one way"
 
 
 @pytest.mark.parametrize(("hours", "count"), [(24, 1), (744, 2), (8784, 3)])

@@ -21,6 +21,7 @@ from toposcope.evidence import has_cells
 from toposcope.matrix import Matrix
 from toposcope.measure.plan import MATRIX_PROBE, matrix_tasks
 from toposcope.measure.validity import WINDOW_VISITS_MAX
+from toposcope.render.matrix_unit import for_people, scaled
 from toposcope.store import Store
 from toposcope.topology.document import from_document
 from toposcope.topology.fingerprint import fingerprint
@@ -109,8 +110,8 @@ class _Answer:
             self._show_to_people(spec, output_format)
 
     def _show_to_people(self, spec: ProbeSpec, output_format: str) -> None:
-        factor, measured_in = _for_people(spec.measures[0].name)
-        shown = _scaled(self.matrix, factor)
+        factor, measured_in = for_people(spec.measures[0].name)
+        shown = scaled(self.matrix, factor)
         if output_format == "svg":
             from toposcope.render.matrix_svg import matrix_svg
 
@@ -133,18 +134,6 @@ class _Answer:
             "cpus": self.matrix.cpus,
             "cells": self.matrix.cells,
         }
-
-
-def _for_people(measure: str) -> tuple[float, str]:
-    """By what cells are multiplied to be shown, and what they are then; csv and json keep the unit."""
-    if measure.endswith("_bytes_per_s"):
-        return 1e-9, "GB/s from the row's CPU to the column's"
-    return 1.0, {"latency_ns": "ns one way", "round_trip_ns": "ns there and back"}.get(measure, "ns")
-
-
-def _scaled(matrix: Matrix, factor: float) -> Matrix:
-    cells = (tuple(None if cell is None else cell * factor for cell in row) for row in matrix.cells)
-    return matrix if factor == 1 else Matrix(matrix.cpus, tuple(cells))
 
 
 def _pair_probe(name: str) -> ProbeSpec:

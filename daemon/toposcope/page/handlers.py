@@ -30,6 +30,7 @@ from toposcope.page.measured import measured_topology
 from toposcope.page.sections import STATIC, Claims, Sections, claims_of, environment
 from toposcope.render import svg, topology_svg
 from toposcope.render.history_svg import Point, history_svg
+from toposcope.render.matrix_unit import for_people, scaled
 from toposcope.results import Result, Visit
 from toposcope.view import View
 from toposcope_probes.contract import ProbeSpec, TargetKind
@@ -46,6 +47,7 @@ _EVENTS_SHOWN: Final = 20
 _AGE_S: Final = 2.0
 _AGE_PER_COST: Final = 200.0
 _GZIP_LEVEL: Final = 6
+_REPLAYED: Final = "latency_ns"
 _HOURS_MAX: Final = 24 * 366
 _HOURS_DEFAULT: Final = 24
 _TYPES: Final = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
@@ -135,11 +137,17 @@ class Page:
 
     async def _heatmap(self, spec: ProbeSpec) -> _Kept:
         async def make() -> bytes:
-            matrix, machine = self._view.matrix(spec.name), self._view.machine
+            # A matrix file says nothing of its probe: it is taken for latencies.
+            factor, measured_in = for_people(
+                spec.measures[0].name if self._view.mode == "live" else _REPLAYED
+            )
+            matrix, machine = scaled(self._view.matrix(spec.name), factor), self._view.machine
             document = await asyncio.to_thread(heatmap_document, matrix, machine)
             return msgspec.json.encode(document | {
                 "probe": spec.name,
                 "operation": spec.operation,
+                "measured_in": measured_in,
+                "unit": measured_in.partition(" ")[0],
                 "probes": self._pair_probes(),
                 "unstable": sum(result.identity.probe == spec.name and result.verdict == "unstable"
                                 for result in self._view.results),

@@ -236,7 +236,7 @@ class Heatmap {
     const [first, second] = [this.data.cpus[row], this.data.cpus[column]];
     if (row === column) return `CPU ${first}`;
     const value = this.value(row, column);
-    const said = value === null ? "not measured" : `${value} ns`;
+    const said = value === null ? "not measured" : `${value} ${this.data.unit}`;
     return `CPU ${first} → CPU ${second}: ${said}, ${this.relation(row, column)}`;
   }
 
@@ -339,7 +339,8 @@ function startHeatmap(load) {
     options(find("hm-zoom"), [[whole, "the whole machine"], ...domains], chosen);
     find("hm-csv").href = `/api/v1/matrix/${data.probe}?format=csv`;
     find("hm-json").href = `/api/v1/matrix/${data.probe}`;
-    find("heatmap-h").textContent = `Latency between CPUs: ${data.operation}, ns one way`;
+    const what = data.unit === "ns" ? "Latency between CPUs" : "Between CPUs";
+    find("heatmap-h").textContent = `${what}: ${data.operation}, ${data.measured_in}`;
     legend(find("hm-legend"), data);
     map.show(data);
     map.onZoom(map.zoom);
@@ -357,7 +358,7 @@ function options(select, pairs, chosen) {
   select.replaceChildren(...pairs.map(([value, text]) => new Option(text, value, false, value === chosen)));
 }
 
-function legend(holder, { edges, colours }) {
+function legend(holder, { edges, colours, unit }) {
   const step = 40, height = 34;
   const node = (name, attributes, text = "") => {
     const made = document.createElementNS("http://www.w3.org/2000/svg", name);
@@ -367,7 +368,7 @@ function legend(holder, { edges, colours }) {
   };
   const width = step * colours.length + 60;
   const picture = node("svg", { class: "pic", width, height, viewBox: `0 0 ${width} ${height}`, role: "img",
-    "aria-label": `Colours from ${edges[0]} ns (dark) to ${edges.at(-1)} ns (bright), logarithmic` });
+    "aria-label": `Colours from ${edges[0]} ${unit} (dark) to ${edges.at(-1)} ${unit} (bright), logarithmic` });
   colours.forEach((fill, index) => {
     picture.append(node("rect", { x: 24 + step * index, y: 2, width: step, height: 12, fill }));
   });
@@ -376,6 +377,6 @@ function legend(holder, { edges, colours }) {
     const text = edge >= 100 ? Math.round(edge) : Number(edge.toPrecision(3));
     picture.append(node("text", { x: 24 + step * index, y: 28, class: "soft mid" }, String(text)));
   });
-  picture.append(node("text", { x: width - 30, y: 12, class: "soft" }, "ns"));
+  picture.append(node("text", { x: width - 30, y: 12, class: "soft" }, unit));
   holder.replaceChildren(picture);
 }
