@@ -37,7 +37,7 @@ SPEC: Final = ProbeSpec(
     working_set=WorkingSet("largest_mib", times=4, least_mib=64, most_mib=256, power_of_two=True),
     arguments={"max_ms": "3000"},
     interval_s=7200.0,
-    visit_ms=300.0,
+    visit_ms=450.0,
     deadline_ms=5000.0,
     saturates=True,
 )
