@@ -97,5 +97,7 @@ def test_a_password_in_the_address_is_refused(daemon: DaemonProcess) -> None:
 
 
 def test_a_proxy_is_not_asked_about_this_host(daemon: DaemonProcess, folder: Path) -> None:
-    answer = _status(daemon, *_files(folder), HTTPS_PROXY="http://127.0.0.1:1", https_proxy="http://127.0.0.1:1")
+    answer = _status(
+        daemon, *_files(folder), HTTPS_PROXY="http://127.0.0.1:1", https_proxy="http://127.0.0.1:1"
+    )
     assert answer.returncode == 0, answer.stderr

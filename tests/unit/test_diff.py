@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from toposcope.cli.diff import command
 from toposcope.cli._moments import parse_moment
+from toposcope.cli.diff import command
 from toposcope.compare import settings_changed_between
 from toposcope.results import Estimate, Identity, Target, Visit
 from toposcope.store import Store
