@@ -57,7 +57,7 @@ def document() -> dict[str, Any]:
             "Every result; with `at` (seconds since the epoch) as it was known then.",
             [
                 *(_query(name, {"type": "string"}) for name in ("probe", "relation", "verdict")),
-                _query("at", {"type": "number", "minimum": 0}),
+                _query("at", {"type": "number", "minimum": 0, "maximum": 1e12}),
             ],
         ),
         "/api/v1/results/{id}": _get("One result with its newest visits.", [_path("id")], failures=("404",)),

