@@ -6,9 +6,15 @@ then; three times in a row it is ours. Tests of pure code get one try.
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import pytest
+
+# Where the tests run in a shell's background SIGINT is ignored, and every child would inherit that; the tests
+# of Ctrl-C need what a terminal gives.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _ON_THE_HOST = {"integration", "probes"}
 
