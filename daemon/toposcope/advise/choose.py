@@ -63,7 +63,7 @@ def _inner_first(costs: PairCosts, chosen: Sequence[int]) -> tuple[int, ...]:
 
 def _why_near(costs: PairCosts, chosen: Sequence[int]) -> tuple[str, ...]:
     if costs.basis == "declared":
-        return ("nothing was measured: these CPUs share the narrowest levels that the topology declares",)
+        return ("no pair has one steady latency to go by: these CPUs share the narrowest declared levels",)
     if len(chosen) < 2:
         return ("a single worker: the CPU nearest to all others",)
     how = "measured pairs"
@@ -85,7 +85,7 @@ def choose_mapped(request: Request, costs: PairCosts, cores: Cores) -> list[Choi
         return communication_cost(costs.rows, edges, chosen)
 
     if costs.basis == "declared":
-        why = f"nothing was measured: {what}, these CPUs share the narrowest declared levels"
+        why = f"no steady latency to go by: {what}, these CPUs share the narrowest declared levels"
     else:
         how = "measured" if costs.basis == "measured" else f"{costs.measured_ratio:.0%} of the pairs measured"
         why = f"{format_ns(cost(places))} on average from {what} ({how}), the least found"

@@ -192,7 +192,7 @@ def _evidence_used(evidence: Evidence, costs: PairCosts, model: ModelChoice) -> 
     share = f"{costs.measured_ratio:.1%} of the pairs of {len(costs.layout.cpus)} CPUs"
     used = [EvidenceUsed("topology", "declared" if evidence.machine_is_declared else "absent")]
     if costs.basis == "declared":
-        used.append(EvidenceUsed("pair latencies", "absent", None, "no pair was measured"))
+        used.append(EvidenceUsed("pair latencies", "absent", None, "no pair has one steady measured latency"))
     else:
         used.append(EvidenceUsed("pair latencies", costs.basis, evidence.age_s, share))
     if evidence.node_costs is not None:
