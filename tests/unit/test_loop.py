@@ -19,6 +19,8 @@ from toposcope.topology.model import Machine, Node
 from toposcope.view import View
 from toposcope_probes.contract import Measure, ProbeSpec, TargetKind
 
+_wait_for_real = MeasuringLoop._wait_until_due
+
 
 class _Clock:
     """Time that passes when the loop waits; nothing sleeps for real."""
@@ -257,3 +259,50 @@ def test_own_work_is_paid_in_full_where_it_comes_in_bursts(monkeypatch: pytest.M
         world.clock.now_s += 1.0
         world.loop._charge_own_cpu(world.clock.now_s)
     assert world.loop._short.spent_s - spent_before_s == pytest.approx(0.3, rel=0.01)
+
+
+class _Stopping:
+    """Stands in for the event that the loop waits for: each wait takes so much longer than it was to."""
+
+    def __init__(self, clock: _Clock, stopped_s: float, waits: int) -> None:
+        self._clock, self._stopped_s, self._waits = clock, stopped_s, waits
+
+    def clear(self) -> None: ...
+
+    async def wait(self) -> None:
+        if not self._waits:
+            raise asyncio.CancelledError
+        self._waits -= 1
+        self._clock.now_s += loop_module._WAIT_STEP_S + self._stopped_s
+        raise TimeoutError
+
+
+@pytest.mark.parametrize("stopped_s", [0.0, 30.0])
+def test_a_daemon_that_was_stopped_has_no_budget_to_catch_up_with(
+    monkeypatch: pytest.MonkeyPatch, stopped_s: float
+) -> None:
+    world, steps = _World(), 8
+    monkeypatch.setattr(loop_module.time, "process_time", lambda: world.loop._own_cpu_s)
+    world.loop.set_tasks([_task(0, 1)])
+    budgets = [world.loop._short, world.loop._long, world.loop._saturation]
+    for budget in budgets:
+        budget.charge(3.0, world.clock.now_s)
+    before_s = [budget.balance_s(world.clock.now_s) for budget in budgets]
+    begin_s = world.clock.now_s
+    world.loop._changed = _Stopping(world.clock, stopped_s, steps)  # type: ignore[assignment]
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(_wait_for_real(world.loop))
+    assert world.clock.now_s - begin_s == pytest.approx(steps * (loop_module._WAIT_STEP_S + stopped_s))
+    for budget, at_first_s in zip(budgets, before_s, strict=True):
+        earned_s = budget.balance_s(world.clock.now_s) - at_first_s
+        assert earned_s == pytest.approx(steps * loop_module._WAIT_STEP_S * budget.ratio)
+
+
+def test_no_cpu_and_no_node_earns_while_the_daemon_is_stopped() -> None:
+    world = _World(cpu_count=8)
+    limits = world.loop._limits
+    limits.charge((0,), 1.0, (0,), 3.0, world.clock.now_s)
+    waits_s = [limits.wait_s((0,), nodes, world.clock.now_s) for nodes in ((), (0,))]
+    world.clock.now_s += 3600.0
+    world.loop._forgo_stopped(expected_s=world.clock.now_s - 3600.0)
+    assert [limits.wait_s((0,), nodes, world.clock.now_s) for nodes in ((), (0,))] == pytest.approx(waits_s)

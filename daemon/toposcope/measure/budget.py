@@ -40,6 +40,10 @@ class Budget:
         self._refill(now_s)
         return self._tokens_s
 
+    def forgo(self, stopped_s: float, now_s: float) -> None:
+        """Earn nothing for the last `stopped_s` seconds: who was stopped could not have spent it."""
+        self._updated_s = min(now_s, self._updated_s + stopped_s)
+
     def _refill(self, now_s: float) -> None:
         passed_s = max(0.0, now_s - self._updated_s)
         self._updated_s = now_s

@@ -61,3 +61,8 @@ class RateLimits:
             if node not in self._nodes:
                 self._nodes[node] = Budget(self._node_ratio, now_s, self._node_credit_s)
             self._nodes[node].charge(duration_s, now_s)
+
+    def forgo(self, stopped_s: float, now_s: float) -> None:
+        """Earn nothing for the last `stopped_s` seconds."""
+        for bucket in (*self._cpus.values(), *self._nodes.values()):
+            bucket.forgo(stopped_s, now_s)

@@ -34,7 +34,11 @@ _LONG_VISITS_SHARE: Final = 0.6
 # Share of what comes in for short visits that the daemon's own work may take, and how much of it may be owed.
 _OWN_WORK_SHARE_MAX: Final = 0.5
 _OWN_DEBT_S_MAX: Final = 0.5
-_WAIT_S_MAX: Final = 60.0
+# The loop waits in steps of this length. One that takes longer by more than the allowance means that the daemon
+# was stopped meanwhile (SIGSTOP, a frozen cgroup, a paused guest): that time earns no budget, or what was not
+# measured would be made up for in one burst.
+_WAIT_STEP_S: Final = 0.5
+_LATE_S_MAX: Final = 0.1
 # After a program that can't be started or a store that can't be written, wait this long.
 _FAULT_PAUSE_S: Final = 5.0
 
@@ -114,7 +118,6 @@ class MeasuringLoop:
     async def run(self) -> None:
         """Measure until cancelled; a visit under way is then killed and reaped."""
         while True:
-            self.turned_s = self._clock.monotonic_s()
             await self._wait_until_due()
             schedule = self._schedule
             picked = schedule.next_task(self._clock.monotonic_s())
@@ -151,18 +154,30 @@ class MeasuringLoop:
         return list(found.values())
 
     async def _wait_until_due(self) -> None:
+        """Until a task is due and the budget of short visits is out of debt."""
+        while True:
+            now_s = self.turned_s = self._clock.monotonic_s()
+            self._charge_own_cpu(now_s)
+            due_s = self._schedule.wait_s(now_s)
+            wait_s = max(_WAIT_STEP_S if due_s is None else due_s, self._short.wait_s(now_s))
+            if wait_s <= 0:
+                return
+            step_s = min(wait_s, _WAIT_STEP_S)
+            self._changed.clear()
+            try:
+                async with asyncio.timeout(step_s):
+                    await self._changed.wait()
+            except TimeoutError:
+                self._forgo_stopped(now_s + step_s)
+
+    def _forgo_stopped(self, expected_s: float) -> None:
+        """A step of waiting was to end then: what it took longer, the daemon was stopped for."""
         now_s = self._clock.monotonic_s()
-        self._charge_own_cpu(now_s)
-        due_s = self._schedule.wait_s(now_s)
-        wait_s = max(_WAIT_S_MAX if due_s is None else due_s, self._short.wait_s(now_s))
-        if wait_s <= 0:
-            return
-        self._changed.clear()
-        try:
-            async with asyncio.timeout(min(wait_s, _WAIT_S_MAX)):
-                await self._changed.wait()
-        except TimeoutError:
-            return
+        stopped_s = now_s - expected_s
+        if stopped_s > _LATE_S_MAX:
+            for budget in (self._short, self._long, self._saturation, self._limits):
+                budget.forgo(stopped_s, now_s)
+            self._own_charged_s += stopped_s
 
     def _charge_own_cpu(self, now_s: float) -> None:
         """The daemon's own work (scrapes, store, this loop) counts as well as its kernels'.
