@@ -34,9 +34,9 @@ _LONG_VISITS_SHARE: Final = 0.6
 # Share of what comes in for short visits that the daemon's own work may take, and how much of it may be owed.
 _OWN_WORK_SHARE_MAX: Final = 0.5
 _OWN_DEBT_S_MAX: Final = 0.5
-# The loop waits in steps of this length. One that takes longer by more than the allowance means that the daemon
-# was stopped meanwhile (SIGSTOP, a frozen cgroup, a paused guest): that time earns no budget, or what was not
-# measured would be made up for in one burst.
+# The loop waits in steps of this length. One that takes longer by more than the allowance means that the
+# daemon was stopped meanwhile (SIGSTOP, a frozen cgroup, a paused guest): that time earns no budget, or what
+# was not measured would be made up for in one burst.
 _WAIT_STEP_S: Final = 0.5
 _LATE_S_MAX: Final = 0.1
 # After a program that can't be started or a store that can't be written, wait this long.
