@@ -21,6 +21,7 @@ from toposcope.matrix import format_csv
 from toposcope.results import Visit
 from toposcope.topology.document import to_document
 
+pytestmark = pytest.mark.timeout(600)  # the first test waits for all that is scraped
 ROOT = Path(__file__).resolve().parents[2]
 DASHBOARDS = {
     path.stem: json.loads(path.read_text()) for path in sorted((ROOT / "grafana/dashboards").glob("*.json"))
@@ -38,6 +39,8 @@ ALERTS = [
 ]
 HOSTS = ("live", "two-socket", "big", "full")
 REPLAYS = ("two-socket", "big")
+SCRAPED_FOR_S = 180  # as long as an operator's first look: what fails or goes stale after a while shows
+SCRAPE_INTERVAL_S = 1
 PEERS = 3  # beside each replayed host, of its CPU model; a comparison takes four
 # What a replay has none of, by design, as the beginnings of names; tests hold that it really has none of it, and
 # that it lacks nothing else.
@@ -115,10 +118,10 @@ def server(tmp_path_factory):
     ):
         targets = [Target("two-socket", two), Target("big", big), Target("live", live)]
         targets += [Target(name, views, f"/{name}/metrics") for name in ("full", *peers)]
-        with prometheus(directory, targets, history=history) as running:
+        with prometheus(directory, targets, interval_s=SCRAPE_INTERVAL_S, history=history) as running:
             expr = 'count(count_over_time(toposcope_cacheline_latency_seconds{stat="estimate"}[1m])) by (instance)'
             wait_until(lambda: len(running.query(expr)) == len(targets), 60, "data of every host")
-            time.sleep(6)  # rates need several scrapes, and rules that rest on rules several evaluations
+            time.sleep(SCRAPED_FOR_S)
             yield running
 
 
@@ -174,6 +177,14 @@ def test_every_rule_evaluates_without_complaint(server):
     rules = [rule for group in server.get("rules")["groups"] for rule in group["rules"]]
     assert len(rules) > len(ALERTS)
     assert [(rule["name"], rule.get("lastError")) for rule in rules if rule["health"] != "ok"] == []
+
+
+def test_no_scrape_failed_in_all_that_time(server):
+    hosts = server.query(f"min_over_time(up[{SCRAPED_FOR_S}s])")
+    assert {host["metric"]["instance"] for host in hosts} >= set(HOSTS)
+    assert [host["metric"]["instance"] for host in hosts if host["value"][1] != "1"] == []
+    counts = server.query(f"count_over_time(up[{SCRAPED_FOR_S}s])")
+    assert all(float(host["value"][1]) > SCRAPED_FOR_S / SCRAPE_INTERVAL_S / 2 for host in counts)
 
 
 def test_what_was_scraped_is_what_was_replayed(server):
