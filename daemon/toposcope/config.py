@@ -262,7 +262,8 @@ def refuse_unknown(value: dict[Any, Any], known: tuple[str, ...], prefix: str) -
             continue
         close = difflib.get_close_matches(str(key), known, n=1)
         hint = f"did you mean {prefix}{close[0]}?" if close else f"allowed: {', '.join(sorted(known))}"
-        raise ConfigError(f"{prefix}{str(key)[:60]}: is not a known key", hint)
+        name = str(key)[:60]
+        raise ConfigError(f"{prefix}{name if name.isprintable() else shown(name)}: is not a known key", hint)
 
 
 def _yaml_type(value: object) -> str:

@@ -51,6 +51,7 @@ def test_core_fields_alone_make_a_machine(machine: Machine) -> None:
         (lambda d: d.update(online_cpus=[0, 0, 1]), "different numbers"),
         (lambda d: d.update(packages=[[0, 99]]), "packages names CPU 99"),
         (lambda d: d.update(cores=[[0, 1], [1, 2]]), "cores has CPU 1 twice"),
+        (lambda d: d.update(allowed_cpus=[]), "no CPU of online_cpus is in allowed_cpus"),
         (lambda d: d.update(schema_version=2), "schema_version is 2"),
         (lambda d: d["numa_nodes"][0].update(id=1), "two nodes of the same id"),
         (lambda d: d["numa_nodes"][0].update(kind="gpu"), "kind must be one of"),

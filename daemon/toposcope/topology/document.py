@@ -141,6 +141,8 @@ def _check_consistency(machine: Machine) -> None:
                 raise TopologyError(f"topology: {name} names CPU {cpu}, which is not in online_cpus")
     if both := online.intersection(machine.offline_cpus or ()):
         raise TopologyError(f"topology: CPU {min(both)} is in online_cpus and in offline_cpus")
+    if not machine.usable_cpus:
+        raise TopologyError("topology: no CPU of online_cpus is in allowed_cpus")
     for name in _PARTITIONS:
         _check_disjoint(name, getattr(machine, name) or ())
     _check_disjoint("numa_nodes", [node.cpus for node in machine.numa_nodes])
