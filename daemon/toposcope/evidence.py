@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from typing import Final
 
 from toposcope import replay, report
-from toposcope.advise.facts import Evidence, Load, NodeCosts
+from toposcope.advise import one_cpu
+from toposcope.advise.facts import Evidence, Load, NodeCosts, OneCpuGain
 from toposcope.advise.matrix_only import with_cores_shown
 from toposcope.judgements import ClaimStanding
 from toposcope.matrix import Matrix
@@ -18,6 +19,7 @@ from toposcope.view import View
 # Of the operations whose bandwidth is measured the one that most work does most of.
 _BANDWIDTH_OPERATION: Final = "read"
 _DEVIATIONS_OF_95: Final = 1.96
+_MODELS_ON_ONE_CPU: Final = {"thread": "threads", "asyncio": "coroutines"}
 
 
 def evidence_of(
@@ -39,12 +41,26 @@ def evidence_of(
         matrix_error_ratio=_error_ratio(view),
         node_costs=_node_costs(view),
         claims=tuple(ClaimStanding(one.claim, one.verdict, one.ratio, one.interval) for one in judged),
+        one_cpu_gains=_one_cpu_gains(view, now_s),
         load=_load(view, free_memory_bytes or {}),
         mode=view.mode,
         source=source,
         age_s=max(0.0, now_s - min(times)) if times else None,
         placement=view.placement,
     )
+
+
+def _one_cpu_gains(view: View, now_s: float) -> tuple[OneCpuGain, ...]:
+    """From sound results, or noisy ones with their interval."""
+    return tuple(
+        OneCpuGain(
+            _MODELS_ON_ONE_CPU[result.identity.variant["model"]], result.identity.target.interpreter or "",
+            value.estimate, value.low, value.high, max(0.0, now_s - result.last_time_s),
+        )
+        for result in view.results
+        if result.identity.probe == one_cpu.PROBE and result.verdict in ("ok", "noisy")
+        and (value := result.measures.get(result.primary)) is not None
+    )  # fmt: skip
 
 
 def _load(view: View, free_memory_bytes: Mapping[int, int]) -> Load | None:

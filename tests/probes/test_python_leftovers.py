@@ -28,6 +28,7 @@ CASES = [
     ("python_scaling", {"model": "asyncio_task", "work": "native"}),
     ("python_io", {"model": "thread", "connections": "200"}),
     ("python_io", {"model": "asyncio", "connections": "200"}),
+    ("python_affinity", {"model": "thread"}),
     ("python_workload", {"work": "bfs", "model": "process_fork"}),
     ("python_workload", {"work": "pagerank", "model": "thread"}),
     ("crash_containment", {"model": "thread"}),

@@ -28,8 +28,8 @@ def variants(spec: ProbeSpec) -> list[dict[str, str]]:
 ALL = [pytest.param(s, v, id=f"{s.name}-{'-'.join(v.values())}") for s in SPECS for v in variants(s)]
 
 
-def test_seven_programs_are_there() -> None:
-    assert len(SPECS) == 7
+def test_eight_programs_are_there() -> None:
+    assert len(SPECS) == 8
     assert [s.name for s in SPECS if s.on_request_only] == ["crash_containment"]
 
 
@@ -68,7 +68,7 @@ def check_who_was_measured(line: Line) -> None:
     assert facts["gil"] == ("enabled" if has_gil else "disabled")
     assert facts["free_threaded_build"] in (True, False)
     worker = line.variant.get("model") or line.variant["channel"]
-    method = "fork" if worker in FORKS or line.kernel in ("python_io", "crash_containment") else None
+    method = "fork" if worker in FORKS or line.kernel in ("python_io", "python_affinity", "crash_containment") else None
     if worker in ("process_forkserver", "process_spawn"):
         method = worker.partition("_")[2]
     assert facts["start_method"] == method

@@ -12,7 +12,7 @@ import pytest
 
 from advise_machines import two_sockets
 from toposcope.advise.answer import Recommendation, to_document
-from toposcope.advise.facts import Evidence, Load, NodeCosts
+from toposcope.advise.facts import Evidence, Load, NodeCosts, OneCpuGain
 from toposcope.advise.recommend import recommend
 from toposcope.advise.request import Edge, Request
 from toposcope.errors import UsageError
@@ -335,3 +335,52 @@ def test_native_code_lets_sharing_python_work_use_coroutines() -> None:
     assert ask(4, evidence(claims=claims), runtime="python").placements[0].model == "coroutines_plus_native"
     isolated = ask(4, evidence(claims=claims), runtime="python", sharing="isolated")
     assert isolated.placements[0].model == "processes"
+
+
+def test_a_model_that_the_program_has_already_is_kept() -> None:
+    answer = ask(4, runtime="python", bound="io", model="threads")
+    assert answer.placements[0].model == "threads"
+    assert "was not measured" not in reasons(answer)
+
+
+# ------------------------------------------------------------------------- one CPU for a Python server
+
+SERVER: dict[str, Any] = {"runtime": "python", "bound": "io", "model": "threads"}
+
+
+def test_a_threaded_python_server_gets_one_cpu_where_that_was_measured_to_gain() -> None:
+    gain = OneCpuGain("threads", "python3", 1.9, 1.6, 2.1, age_s=60.0)
+    # It rests on no pair, so that unstable places don't matter.
+    answer = ask(4, evidence(one_cpu_gains=(gain,), placement="unstable"), **SERVER)
+    first = answer.placements[0]
+    assert (answer.advice, len(answer.placements), len(first.cpus), first.workers) == ("place", 1, 1, 1)
+    assert (first.expected_gain_ratio, first.interval) == (1.9, (1.6, 2.1))
+    assert first.confidence > 0.8
+    assert "1.90 times as much on one CPU as on all" in reasons(answer)
+    old = dataclasses.replace(gain, age_s=30 * 86_400.0)
+    assert ask(4, evidence(one_cpu_gains=(old,)), **SERVER).placements[0].confidence < 0.5
+
+
+@pytest.mark.parametrize(
+    ("gains", "changes"),
+    [
+        ([], {}),
+        ([OneCpuGain("threads", "a", 1.2, 0.9, 1.5)], {}),
+        ([OneCpuGain("threads", "a", 1.9, 1.6, 2.1), OneCpuGain("threads", "free", 0.4, 0.3, 0.5)], {}),
+        ([OneCpuGain("coroutines", "a", 1.9, 1.6, 2.1)], {}),
+        ([OneCpuGain("threads", "a", 1.9, 1.6, 2.1)], {"bound": "cpu"}),
+        ([OneCpuGain("threads", "a", 1.9, 1.6, 2.1)], {"runtime": "native"}),
+        ([OneCpuGain("threads", "a", 1.9, 1.6, 2.1)], {"model": "processes"}),
+        ([OneCpuGain("threads", "a", 1.9, 1.6, 2.1)], {"exact": True}),
+    ],
+    ids=["not measured", "not clear", "an interpreter loses", "other model", "computing", "native", "processes", "exact"],
+)  # fmt: skip
+def test_nothing_else_is_bound_to_one_cpu(gains: list[OneCpuGain], changes: dict[str, Any]) -> None:
+    answer = ask(4, evidence(one_cpu_gains=tuple(gains)), **{**SERVER, **changes})
+    assert len(answer.placements[0].cpus) == 4
+
+
+def test_that_one_cpu_was_not_measured_is_said() -> None:
+    used = {one.what: one.basis for one in ask(4, **SERVER).placements[0].evidence}
+    assert used["python_affinity, threads"] == "absent"
+    assert not any("python_affinity" in one.what for one in ask(4).placements[0].evidence)

@@ -50,6 +50,8 @@ def _view() -> View:
         view.take(
             _result("memory_bandwidth", target, {"operation": operation}, "bandwidth_bytes_per_s", rate)
         )
+    server = Target((0, 2), interpreter="python3")
+    view.take(_result("python_affinity", server, {"model": "thread"}, "one_cpu_gain_ratio", 1.9))
     return view
 
 
@@ -82,6 +84,11 @@ def test_a_daemons_documents_hold_all_that_its_view_does() -> None:
     there = _evidence._of_daemon(_Daemon(view))  # type: ignore[arg-type]
     inside = evidence_of(view, 100.0, "daemon")
     assert there.node_costs == inside.node_costs
+    (server,) = inside.one_cpu_gains
+    assert (server.model, server.interpreter, server.ratio, server.age_s) == ("threads", "python3", 1.9, 50.0)
+    assert [(one.model, one.ratio, one.low, one.high) for one in there.one_cpu_gains] == [
+        ("threads", 1.9, server.low, server.high)
+    ]
     assert there.matrix_error_ratio == pytest.approx(inside.matrix_error_ratio)
     assert there.matrix is not None
     assert there.matrix.value(0, 4) == 90.0

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from toposcope.advise.candidates import Cores
 from toposcope.advise.costs import PairCosts
+from toposcope.advise.gain import Gain
 from toposcope.advise.mapping import WeightedEdge, communication_cost, mapped, pipeline_edges
 from toposcope.advise.nearest import mean_cost, nearest_set
 from toposcope.advise.request import Request
@@ -18,12 +19,16 @@ from toposcope.units import format_ns
 
 @dataclass(frozen=True)
 class Choice:
-    """Positions in binding order, why, and how the cost of such a placement is told (None: unknown)."""
+    """Positions in binding order, why, and how the cost of such a placement is told (None: unknown).
+
+    `measured_gain` is set where the gain was itself measured, and not told from latencies.
+    """
 
     positions: tuple[int, ...]
     reasons: tuple[str, ...]
     cost: Callable[[Sequence[int]], float] | None
     is_latency: bool = True
+    measured_gain: Gain | None = None
 
 
 def talks(request: Request) -> bool:

@@ -28,6 +28,21 @@ class NodeCosts:
 
 
 @dataclass(frozen=True, slots=True)
+class OneCpuGain:
+    """What a Python server gained here by being bound to one CPU: its rate there by that on all CPUs.
+
+    `model` is threads or coroutines; `low` and `high` are the ratio's 95 % interval.
+    """
+
+    model: str
+    interpreter: str
+    ratio: float
+    low: float
+    high: float
+    age_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Load:
     """What runs now: CPUs that others keep busy (if anyone looked), and free memory of each node."""
 
@@ -51,6 +66,7 @@ class Evidence:
     matrix_error_ratio: float | None = None
     node_costs: NodeCosts | None = None
     claims: tuple[ClaimStanding, ...] = ()
+    one_cpu_gains: tuple[OneCpuGain, ...] = ()
     load: Load | None = None
     mode: Mode = "live"
     source: str = ""

@@ -42,6 +42,8 @@ class ModelChoice:
 
 def choose_model(request: Request, evidence: Evidence, nodes_used: int, domains_used: int) -> ModelChoice:
     """The model for workers on so many memory nodes and cache domains."""
+    if request.model != "auto":
+        return ModelChoice(request.model, (f"{request.model}, as you say that it has",))
     if request.workers == 1 and request.bound != "io":
         return ModelChoice("threads", ("a single worker: one thread is all there is to choose",))
     if request.runtime == "python":

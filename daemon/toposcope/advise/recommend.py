@@ -15,13 +15,14 @@ from toposcope.advise.answer import EvidenceUsed, MemoryPolicy, Placement, Recom
 from toposcope.advise.candidates import candidates, choose_cores
 from toposcope.advise.choose import Choice, choose_apart, choose_mapped, choose_near, talks
 from toposcope.advise.costs import PairCosts, pair_costs
-from toposcope.advise.facts import Evidence
+from toposcope.advise.facts import Evidence, OneCpuGain
 from toposcope.advise.gain import Gain, default_costs, gain_over_default
 from toposcope.advise.launchers import all_commands
 from toposcope.advise.models import ModelChoice, choose_model
+from toposcope.advise.one_cpu import PROBE, is_question, least_gain, on_one_cpu
 from toposcope.advise.request import Request
 from toposcope.advise.spread import Memory
-from toposcope.advise.trust import trust
+from toposcope.advise.trust import trust, trust_in_measured_gain
 from toposcope.errors import ContradictionError
 
 _LEAST_GAIN: Final = 0.02  # less than this is not worth a command line
@@ -51,6 +52,9 @@ def recommend(request: Request, evidence: Evidence, command: Sequence[str] = ("C
     else:
         speeds = _speeds(evidence, costs.layout.cpus)
         choices = choose_apart(request, costs, cores, memory if request.bound == "memory" else None, speeds)
+    # What has one process doesn't depend on how many nodes and domains its CPUs are from.
+    alone = on_one_cpu(request, evidence, choose_model(request, evidence, 1, 1).model, choices[0])
+    choices = choices if alone is None else [alone]
     gains = _gains(costs, choices)
     advice, why = _verdict(request, evidence, costs, choices[0], gains[0])
     placements = tuple(
@@ -98,6 +102,9 @@ def _gains(costs: PairCosts, choices: Sequence[Choice]) -> list[Gain | None]:
     defaults: dict[object, list[float]] = {}
     gains: list[Gain | None] = []
     for choice in choices:
+        if choice.measured_gain is not None:
+            gains.append(choice.measured_gain)
+            continue
         if choice.cost is None or (choice.is_latency and costs.basis == "declared"):
             gains.append(None)
             continue
@@ -113,6 +120,8 @@ def _verdict(
     request: Request, evidence: Evidence, costs: PairCosts, choice: Choice, gain: Gain | None
 ) -> tuple[Verb, tuple[str, ...]]:
     """Whether to place at all, and why not."""
+    if choice.measured_gain is not None:
+        return "place", ()
     if evidence.placement == "unstable":
         return "leave", (f"{_LEAVE}: the measured distances change while the machine runs",)
     if choice.is_latency and costs.basis == "declared" and talks(request):
@@ -139,9 +148,12 @@ def _placement(
     domains = layout.place_in_domain()[0]
     model = choose_model(request, evidence, len(nodes), len({domains[at] for at in choice.positions}))
     policy, policy_reasons = _memory_policy(request, evidence, nodes)
-    believed = trust(
-        evidence, costs if choice.is_latency and talks(request) else None, [model.confidence**0.5]
-    )
+    others = [model.confidence**0.5]
+    one_cpu = least_gain(evidence, model.model) if is_question(request, model.model) else None
+    if choice.measured_gain is not None and one_cpu is not None:
+        believed = trust_in_measured_gain(one_cpu.age_s, others)
+    else:
+        believed = trust(evidence, costs if choice.is_latency and talks(request) else None, others)
     reasons = (*first_reasons, *choice.reasons, *_why_gain(choice, gain), *policy_reasons, *model.reasons)
     measured = choice.cost is not None and choice.is_latency and costs.basis != "declared"
     return Placement(
@@ -151,12 +163,12 @@ def _placement(
         cost_ns=choice.cost(choice.positions) if measured and choice.cost else None,
         confidence=believed.confidence,
         reasons=(*reasons, *believed.reasons),
-        evidence=_evidence_used(evidence, costs, model),
+        evidence=(*_evidence_used(evidence, costs, model), *_of_one_cpu(request, model, one_cpu)),
     )  # fmt: skip
 
 
 def _why_gain(choice: Choice, gain: Gain | None) -> tuple[str, ...]:
-    if gain is None:
+    if gain is None or choice.measured_gain is not None:
         return ()
     what = "latency between the workers" if choice.is_latency else "memory time"
     default = (
@@ -199,6 +211,16 @@ def _evidence_used(evidence: Evidence, costs: PairCosts, model: ModelChoice) -> 
         used.append(EvidenceUsed("node latency and bandwidth", "measured", evidence.age_s))
     used += [EvidenceUsed(f"claim {what}", "absent") for what in model.not_measured]
     return tuple(used)
+
+
+def _of_one_cpu(request: Request, model: ModelChoice, gain: OneCpuGain | None) -> tuple[EvidenceUsed, ...]:
+    if not is_question(request, model.model):
+        return ()
+    what = f"{PROBE}, {model.model}"
+    if gain is None:
+        return (EvidenceUsed(what, "absent"),)
+    detail = f"one CPU is {gain.ratio:.2f} ({gain.low:.2f} to {gain.high:.2f}) times as good as all"
+    return (EvidenceUsed(what, "measured", gain.age_s, detail),)
 
 
 def _with_commands(placement: Placement, evidence: Evidence, command: Sequence[str]) -> Placement:

@@ -12,6 +12,7 @@ Sharing = Literal["shared", "isolated", "pipeline"]
 Bound = Literal["cpu", "memory", "io"]
 Runtime = Literal["native", "python"]
 Smt = Literal["auto", "avoid", "allow"]
+Model = Literal["auto", "threads", "processes", "coroutines"]
 Objective = Literal["latency", "throughput"]
 
 MAX_WORKERS: Final = 4096
@@ -35,7 +36,8 @@ class Request:
 
     `sharing`: all workers work on the same data (shared), on their own (isolated), or each hands over to the
     next (pipeline). `communication` replaces it where only some pairs talk. `exact`: just `workers` of them,
-    a CPU each, the best measured set; else fewer workers and simpler sets are legal answers. `cpus` and
+    a CPU each, the best measured set; else fewer workers and simpler sets are legal answers. `model` is what
+    the program is made of already (auto: that is a part of the question). `cpus` and
     `avoid_cpus` limit what may be used (None = no limit); `exclusive` leaves out CPUs that are busy now.
     """
 
@@ -43,6 +45,7 @@ class Request:
     sharing: Sharing = "shared"
     bound: Bound = "cpu"
     runtime: Runtime = "native"
+    model: Model = "auto"
     smt: Smt = "auto"
     objective: Objective = "throughput"
     exact: bool = False
@@ -109,6 +112,7 @@ _CHOICES: Final = {
     "sharing": get_args(Sharing),
     "bound": get_args(Bound),
     "runtime": get_args(Runtime),
+    "model": get_args(Model),
     "smt": get_args(Smt),
     "objective": get_args(Objective),
 }

@@ -6,6 +6,7 @@ declared, fresh before old, stable before unknown before unstable.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -28,6 +29,12 @@ class Trust:
     reasons: tuple[str, ...]
 
 
+def trust_in_measured_gain(age_s: float | None, others: Sequence[float]) -> Trust:
+    """In a gain that was itself measured: it rests on no pair, so unstable places don't touch it."""
+    confidence: float = 0.9 * _of_age(age_s) * math.prod(others)
+    return Trust(confidence, _if_old(age_s))
+
+
 def trust(evidence: Evidence, costs: PairCosts | None, others: Sequence[float]) -> Trust:
     """From the basis of the pair costs (None: the advice rests on none), stability, age and `others`."""
     confidence, reasons = _of_basis(costs)
@@ -37,14 +44,22 @@ def trust(evidence: Evidence, costs: PairCosts | None, others: Sequence[float]) 
             "the CPUs' places are unstable: a hypervisor or a change moved them between visits, so what was "
             "measured may not hold in a minute"
         )
-    if evidence.age_s is None:
-        confidence *= _UNKNOWN_AGE
-    elif evidence.age_s > FRESH_AGE_S:
-        confidence *= max(_LEAST_AGE, 0.5 ** ((evidence.age_s - FRESH_AGE_S) / _HALF_LIFE_S))
-        reasons.append(f"the evidence is {evidence.age_s / 86400:.1f} days old; measure again")
-    for factor in others:
-        confidence *= factor
-    return Trust(confidence, tuple(reasons))
+    confidence *= _of_age(evidence.age_s) * math.prod(others)
+    return Trust(confidence, (*reasons, *_if_old(evidence.age_s)))
+
+
+def _of_age(age_s: float | None) -> float:
+    if age_s is None:
+        return _UNKNOWN_AGE
+    if age_s <= FRESH_AGE_S:
+        return 1.0
+    return max(_LEAST_AGE, math.pow(0.5, (age_s - FRESH_AGE_S) / _HALF_LIFE_S))
+
+
+def _if_old(age_s: float | None) -> tuple[str, ...]:
+    if age_s is None or age_s <= FRESH_AGE_S:
+        return ()
+    return (f"the evidence is {age_s / 86400:.1f} days old; measure again",)
 
 
 def _of_basis(costs: PairCosts | None) -> tuple[float, list[str]]:

@@ -14,8 +14,10 @@ import click
 
 import toposcope_probes
 from toposcope import report as reports
+from toposcope.advise import one_cpu
 from toposcope.advise.answer import Recommendation
 from toposcope.advise.facts import Evidence
+from toposcope.advise.models import choose_model
 from toposcope.advise.next_pairs import next_pairs
 from toposcope.advise.recommend import recommend
 from toposcope.advise.request import Request
@@ -32,6 +34,7 @@ from toposcope.view import View, matrix_of
 _MEMORY_PROBES: Final = ("memory_latency", "memory_bandwidth")
 _PAIRS_A_ROUND: Final = 500  # about a second
 _PAIR_ROUNDS: Final = 8
+_ONE_CPU_VISITS: Final = 3
 _BUDGET_S: Final = 60.0
 
 
@@ -85,11 +88,22 @@ class _Steps:
         if self._request.bound == "memory" and self._known.node_costs is None:
             choices = [_measuring.choice(spec) for spec in _measuring.find_specs(_MEMORY_PROBES)]
             yield list(plan(self._known.machine, choices, cpus=cpus))
+        if self._lacks_one_cpu:
+            choices = [_measuring.choice(spec) for spec in _measuring.find_specs((one_cpu.PROBE,))]
+            tasks = list(plan(self._known.machine, choices, cpus=cpus, interpreters=self._interpreters))
+            for _ in range(_ONE_CPU_VISITS):
+                yield tasks
         if self._claims:
             yield from reports.rounds(
                 self._known.machine, cpus=cpus, interpreters=self._interpreters, visited=visited,
                 only=self._claims,
             )  # fmt: skip
+
+    @property
+    def _lacks_one_cpu(self) -> bool:
+        request, known = self._request, self._known
+        model = choose_model(request, known, 1, 1).model
+        return one_cpu.is_question(request, model) and one_cpu.least_gain(known, model) is None
 
     def evidence(self) -> Evidence:
         """What was known before and what was visited since: a pair's new value wins."""
@@ -120,6 +134,7 @@ def _merged(known: Evidence, fresh: Evidence) -> Evidence:
         matrix_error_ratio=fresh.matrix_error_ratio or known.matrix_error_ratio,
         node_costs=fresh.node_costs or known.node_costs,
         claims=tuple(judged.values()),
+        one_cpu_gains=fresh.one_cpu_gains or known.one_cpu_gains,
         source=f"measurement and {known.source}" if known.matrix else "measurement",
         age_s=known.age_s if known.matrix else fresh.age_s,
         placement=fresh.placement if fresh.placement != "unknown" else known.placement,

@@ -13,6 +13,7 @@ import msgspec
 import toposcope_probes
 from toposcope import matrix as matrices
 from toposcope import replay
+from toposcope.advise import one_cpu
 from toposcope.advise.facts import Evidence
 from toposcope.advise.matrix_only import with_cores_shown
 from toposcope.cli import _source
@@ -34,7 +35,7 @@ from toposcope.topology.sysfs import Root
 from toposcope.view import View
 
 # What advice reads of a daemon's results; the matrix has a path of its own.
-_PROBES: Final = (MATRIX_PROBE, "memory_latency", "memory_bandwidth")
+_PROBES: Final = (MATRIX_PROBE, "memory_latency", "memory_bandwidth", one_cpu.PROBE)
 
 
 def replayed(sysroot: Path | None, topology_file: Path | None, matrix_file: Path | None) -> Evidence:

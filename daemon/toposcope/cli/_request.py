@@ -39,6 +39,7 @@ _OPTIONS: Final = (
     _choice("--sharing", requests.Sharing, "shared", "What the workers have in common."),
     _choice("--bound", requests.Bound, "cpu", "What they mostly wait for."),
     _choice("--runtime", requests.Runtime, "native", "What runs them."),
+    _choice("--model", requests.Model, "auto", "What it is made of, where that is settled."),
     _choice("--smt", requests.Smt, "auto", "Whether two workers may share a core."),
     _choice("--objective", requests.Objective, "throughput", "What matters more."),
     click.option("--exclusive", is_flag=True, help="Leave out CPUs that are busy now."),

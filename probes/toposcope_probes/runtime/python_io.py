@@ -55,10 +55,10 @@ def measure(request: harness.Request) -> harness.Outcome:
     libraries = _libraries(model)
     _allow_files(count + _SPARE_FILES)
     wait_s, under_way, window_ns = _WORK[work]
-    pid, port = _start_server(model, wait_s, request.cpus[0])
+    pid, port = start_server(model, wait_s, request.cpus[0])
     harness.pin(request.cpus[-1])
     before_bytes = harness.private_bytes(pid)
-    client = _Client(port)
+    client = Client(port)
     client.connect(count)
     memory_bytes = max(harness.private_bytes(pid) - before_bytes, 1) / count
     rates, tails = client.drive(request, under_way, window_ns)
@@ -88,7 +88,7 @@ def _allow_files(count: int) -> None:
 # -- The client ----------------------------------------------------------------------------------------
 
 
-class _Client:
+class Client:
     """All connections in one thread, by epoll: cheaper a message than any of the servers."""
 
     def __init__(self, port: int) -> None:
@@ -111,24 +111,28 @@ class _Client:
             connection.setblocking(False)
             self._poll.register(number, select.EPOLLIN)
 
+    def begin(self, under_way: int) -> None:
+        """Send on so many of the connections."""
+        self._idle.extend(self._sockets)
+        for _ in range(min(under_way, len(self._sockets))):
+            self._send(self._idle.popleft())
+
     def drive(
         self, request: harness.Request, under_way: int, window_ns: int
     ) -> tuple[list[float], list[float]]:
         """Requests a second and 99th percentile of the latency, window by window (the first is warm-up)."""
-        self._idle.extend(self._sockets)
-        for _ in range(min(under_way, len(self._sockets))):
-            self._send(self._idle.popleft())
+        self.begin(under_way)
         rates: list[float] = []
         tails: list[float] = []
-        self._window(window_ns)
+        self.window(window_ns)
         for _ in request.rounds(_WINDOWS_MIN, _WINDOWS_MAX):
             begin_ns = time.perf_counter_ns()
-            latencies = sorted(self._window(window_ns))
+            latencies = sorted(self.window(window_ns))
             rates.append(len(latencies) * 1e9 / (time.perf_counter_ns() - begin_ns))
             tails.append(float(latencies[len(latencies) * 99 // 100]))
         return rates, tails
 
-    def _window(self, window_ns: int) -> list[int]:
+    def window(self, window_ns: int) -> list[int]:
         """Latencies of the answers in one window; at least one."""
         until_ns = time.perf_counter_ns() + window_ns
         latencies: list[int] = []
@@ -163,7 +167,7 @@ class _Client:
 # -- The servers ---------------------------------------------------------------------------------------
 
 
-def _start_server(model: str, wait_s: float, cpu: int) -> tuple[int, int]:
+def start_server(model: str, wait_s: float, cpu: int) -> tuple[int, int]:
     """Fork a server and return its pid and port once it listens."""
     import multiprocessing
 
