@@ -2,6 +2,7 @@
 
     python bench/bench_runtime.py checks [ROUNDS] [--lmbench DIR]   in turns with others (runtime_checks.py)
     python bench/bench_runtime.py reports [COUNT]                   how long each takes; do verdicts differ?
+    python bench/bench_runtime.py planted [COUNT]                   how often planted effects are seen as such
 
 Every check runs in a process of its own, pinned to the same CPUs as the probe, in turn with it, so that both
 see the same machine; compared are medians over the rounds. What a fork costs follows from the size of the
@@ -20,6 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -32,6 +34,7 @@ from toposcope.measure.wire import decode
 _CHECK_S_MAX = 30
 _REPORT_S_MAX = 300
 RUNTIME = Path(toposcope_probes.__file__).parent / "runtime"
+PLANTED = Path(__file__).parents[1] / "tests" / "probes" / "test_python_planted.py"
 
 
 def environment() -> dict[str, str]:
@@ -167,16 +170,35 @@ def reports(count: int) -> None:
     print("verdicts that differ:", ", ".join(contradicted) or "none")
 
 
+def planted(count: int) -> None:
+    """Run the tests of planted effects so often, and count by test how often each passed."""
+    passed: Counter[str] = Counter()
+    seen: Counter[str] = Counter()
+    for number in range(count):
+        done = subprocess.run(
+            [sys.executable, "-m", "pytest", "-q", "-rA", "-p", "no:cacheprovider", str(PLANTED)],
+            capture_output=True, check=False, text=True, cwd=PLANTED.parents[2],
+        )  # fmt: skip
+        for word, name in re.findall(r"^(PASSED|FAILED) \S+::(\S+)", done.stdout, re.MULTILINE):
+            seen[name] += 1
+            passed[name] += word == "PASSED"
+        load = os.getloadavg()[0]
+        told = ", ".join(f"{name} {passed[name]}/{seen[name]}" for name in seen)
+        print(f"run {number + 1}, load {load:.1f}: {told}", flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="the Python probes against others, reports against reports")
-    parser.add_argument("what", choices=("checks", "reports"))
+    parser.add_argument("what", choices=("checks", "reports", "planted"))
     parser.add_argument("count", type=int, nargs="?", default=3)
     parser.add_argument("--lmbench", type=Path)
     options = parser.parse_args()
     if options.what == "checks":
         compare(options.count, options.lmbench)
-    else:
+    elif options.what == "reports":
         reports(options.count)
+    else:
+        planted(options.count)
 
 
 if __name__ == "__main__":

@@ -190,7 +190,7 @@ def _best(side: Side, table: Sequence[Series], measure: str, core_set: str | Non
                 _Chosen(identity.id, [visit.measures[measure] for visit in visits], visits[-1].facts)
             )
         elif one.visits:
-            reasons.append(one.visits[-1].reason or one.visits[-1].verdict)
+            reasons.append(one.visits[-1].reason or "not measured")
     if not found:
         return f"{side.label}: {reasons[0] if reasons else 'not measured'}"
     return (max if _higher_is_better(measure) else min)(found, key=lambda chosen: chosen.middle)
@@ -256,8 +256,16 @@ def _compare(
         },
         "also": _also(comparison, table, {favoured.result_id, other.result_id}),
     }
+    if comparison.beside:
+        sides = (comparison.favoured, comparison.other)
+        numbers[comparison.beside] = {side.label: _middle(side, table, comparison.beside) for side in sides}
     sentence = _sentence(comparison, case, favoured.middle, other.middle, ratio, interval)
     return Case(case, verdict, sentence, reason, ratio, interval, threshold, numbers)
+
+
+def _middle(side: Side, table: Sequence[Series], measure: str) -> float | None:
+    seen = _best(side, table, measure, None)
+    return None if isinstance(seen, str) else seen.middle
 
 
 def _who(facts: Mapping[str, Any]) -> dict[str, Any]:
@@ -286,7 +294,8 @@ def _unless_busy(
     if isinstance(seen, str):
         return "inconclusive", seen
     if seen.middle < threshold:
-        return "inconclusive", f"the CPUs were not free: {control.label} gained only {seen.middle:.2f} times"
+        how_many = f"of {control.label} only {seen.middle:.2f} ran at once"
+        return "inconclusive", f"the CPUs were not free: {how_many}"
     return verdict, ""
 
 

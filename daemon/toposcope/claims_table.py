@@ -46,6 +46,7 @@ class Comparison:
     is about running in parallel: the side that must have done so for a verdict against the claim, and the
     threshold follows from the number of workers. `core_sets`: both sides on the largest compact set, or one
     on the compact and one on the spread set of equal size (`favours_near`: the compact one is favoured).
+    `beside` is another measure of both sides, told but not judged.
     """
 
     claim: str
@@ -61,6 +62,7 @@ class Comparison:
     control: Side | None = None
     core_sets: Literal["", "largest", "near_far"] = ""
     favours_near: bool = True
+    beside: str = ""
 
 
 _THREAD: Final = Side("a thread", ({"model": "thread"},))
@@ -80,6 +82,16 @@ def _scaling(model: str, work: str, label: str) -> Side:
 
 _PROCESSES_PYTHON: Final = _scaling("process_fork", "python", "processes")
 _PROCESSES_NATIVE: Final = _scaling("process_fork", "native", "processes")
+
+
+def _parallel(
+    claim: str, subject: str, meaning: str, *, favoured: Side, other: Side, control: Side
+) -> Comparison:
+    """By how many workers are under way at once; a speed-up would also hang on the CPUs' speed."""
+    return Comparison(
+        claim, "Python", "python_scaling", "parallelism_ratio", subject, meaning, favoured, other,
+        control=control, beside="speedup_ratio",
+    )  # fmt: skip
 
 
 def _io(work: str) -> Comparison:
@@ -160,12 +172,11 @@ COMPARISONS: Final = (
         Side("an asyncio task", ({"model": "asyncio_task"},)),
         _THREAD,
     ),
-    Comparison(
-        "coroutines_not_parallel", "Python", "python_scaling", "speedup_ratio",
-        "Speed-up of work that needs the CPU",
-        "the processes' speed-up by the coroutines'",
-        _PROCESSES_PYTHON,
-        _scaling("asyncio_task", "python", "coroutines"),
+    _parallel(
+        "coroutines_not_parallel", "Workers under way at once, where all want to compute",
+        "the processes' number by the coroutines'",
+        favoured=_PROCESSES_PYTHON,
+        other=_scaling("asyncio_task", "python", "coroutines"),
         control=_PROCESSES_PYTHON,
     ),
     Comparison(
@@ -176,20 +187,18 @@ COMPARISONS: Final = (
         Side("a coroutine", ({"model": "asyncio_task"},)),
         threshold=2.0,
     ),
-    Comparison(
-        "gil_threads_not_parallel", "Python", "python_scaling", "speedup_ratio",
-        "Speed-up of work in the interpreter",
-        "the processes' speed-up by the threads'",
-        _PROCESSES_PYTHON,
-        _scaling("thread", "python", "threads"),
+    _parallel(
+        "gil_threads_not_parallel", "Workers under way at once, where all want to run Python",
+        "the processes' number by the threads'",
+        favoured=_PROCESSES_PYTHON,
+        other=_scaling("thread", "python", "threads"),
         control=_PROCESSES_PYTHON,
     ),
-    Comparison(
-        "native_code_escapes_gil", "Python", "python_scaling", "speedup_ratio",
-        "Speed-up of coroutines that hand their work to threads",
-        "the speed-up of work in C by that of work in Python",
-        _scaling("asyncio_task", "native", "coroutines with work in C"),
-        _scaling("asyncio_task", "python", "coroutines with work in Python"),
+    _parallel(
+        "native_code_escapes_gil", "Workers under way at once, of coroutines that hand their work to threads",
+        "the number with work in C by that with work in Python",
+        favoured=_scaling("asyncio_task", "native", "coroutines with work in C"),
+        other=_scaling("asyncio_task", "python", "coroutines with work in Python"),
         control=_PROCESSES_NATIVE,
     ),
     _io("echo"),

@@ -9,12 +9,18 @@ from toposcope_probes.contract import Better, Estimator, Measure, ProbeSpec, Pro
 SPEC: Final = ProbeSpec(
     name="python_scaling",
     help="How much N workers speed work up in Python, for work in the interpreter and in C",
-    operation="do N tasks of about 10 ms in N workers at once, against one after the other",
+    operation="do N tasks of 3 ms in N workers at once, against one after the other",
     target=TargetKind.INTERPRETER,
     measures=(
         Measure(
             "speedup_ratio",
             "One after the other by all at once; 1 is no gain, N is perfect",
+            better=Better.HIGHER,
+            estimator=Estimator.MEDIAN,
+        ),
+        Measure(
+            "parallelism_ratio",
+            "Workers that ran or waited for nothing but a CPU; 1 is taking turns, N is all at once",
             better=Better.HIGHER,
             estimator=Estimator.MEDIAN,
         ),

@@ -44,20 +44,12 @@ NEEDS_TWO_CPUS = pytest.mark.skipif(
 
 
 @NEEDS_TWO_CPUS
-def test_the_gil_is_not_denied() -> None:
-    """On CPUs whose speed changes too few visits may agree for a verdict, but never for the opposite one."""
-    series = runs.alternate("python_scaling", SCALING, budget_ms=100)
-    assert standing("gil_threads_not_parallel", series).verdict != "refuted"
-    assert standing("coroutines_not_parallel", series).verdict != "refuted"
-
-
-@pytest.mark.slow
 @pytest.mark.timeout(120)
-@NEEDS_TWO_CPUS
 @pytest.mark.parametrize(("plant", "gil"), [("", "confirmed"), ("free_threads", "refuted")])
 def test_threads_that_need_no_gil_are_seen(plant: str, gil: str) -> None:
+    """Also on CPUs that others use, and on a guest's that are siblings of one core."""
     environment = runs.planted(plant) if plant else None
-    series = runs.alternate("python_scaling", SCALING, environment=environment, budget_ms=100)
+    series = runs.alternate("python_scaling", SCALING, environment=environment, budget_ms=50)
     claim = standing("gil_threads_not_parallel", series)
     assert claim.verdict == gil, claim
     coroutines = standing("coroutines_not_parallel", series)

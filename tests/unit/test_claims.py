@@ -160,7 +160,7 @@ def scaling(
         ("asyncio_task", "native", native), ("process_fork", "native", process),
     ]  # fmt: skip
     return [
-        series("python_scaling", "speedup_ratio", [ratio] * 3, facts=facts, model=model, work=work)
+        series("python_scaling", "parallelism_ratio", [ratio] * 3, facts=facts, model=model, work=work)
         for model, work, ratio in given
     ]
 

@@ -10,7 +10,11 @@ turns, N that each has a CPU to itself. The workers stay, each pinned to a CPU o
 to round together: first one of them (each in its turn) works alone, then all do. Alone and together are a few
 ms apart, and that is the point: on a guest whose hypervisor shares cores the interpreter was seen to run 1.8
 times slower for tens of ms or for seconds, again and again. A task is short for the same reason: 3 ms, which
-is also less than the GIL's switch interval, so that handing over the GIL is not what is timed.
+which is also less than the GIL's switch interval, so that handing over the GIL is not what is timed.
+
+`parallelism_ratio`: how many of the N are under way at once on average (parallelism.py): 1 says that they
+take turns, N that nothing but the CPUs holds them up. It knows nothing of how fast the CPUs are, so it is
+right on a busy host, and on a guest whose CPUs are siblings of one core, where even processes gain a tenth.
 
 Work `python` is a loop in the interpreter; work `native` is SHA-256 of a large buffer, during which CPython
 lets the GIL go. With work `native` the model asyncio_task hands the tasks to a pool of threads
@@ -40,18 +44,21 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import ModuleType
 
-    from toposcope_probes.runtime import harness
+    from toposcope_probes.runtime import harness, parallelism
 
     Work = Callable[[], None]
     Together = Callable[[list[Work]], None]  # do each in a worker of its own, at once
 else:  # run as a file: the neighbour in its own folder
     import harness
+    import parallelism
 
 _TASK_NS = 3_000_000
 _LENGTHS_NS = (100_000, 300_000, 1_000_000, 3_000_000, 10_000_000, 30_000_000)
 _GATE_S, _LOOKERS = 0.0001, 8
 _ROUNDS_MIN, _ROUNDS_MAX, _BUDGET_SHARE = 20, 300, 2.5
 _CURVE_ROUNDS = 10
+_CHUNK_STEPS = {"python": 10, "native": 1}  # some 0.1 ms
+_IN_TURN_WINDOWS = 12
 _SHORT_PAIRS, _LONG_PAIRS, _LONG_NS = 7, 3, 5_000_000
 _BUFFER = bytes(1 << 18)  # about 150 µs of SHA-256; large enough that the GIL is let go (2047 bytes)
 _STEP = 200  # turns of the interpreter's loop: about 10 µs
@@ -125,9 +132,9 @@ class Rounds:
 
 
 class Job:
-    """One worker of a run: pinned, it does its task in every round."""
+    """One worker of a run: pinned, it does its task in every round, or again and again in every window."""
 
-    def __init__(self, task: Task, cpu: int, rounds: Rounds, index: int) -> None:
+    def __init__(self, task: Task, cpu: int, rounds: Rounds | parallelism.Windows, index: int) -> None:
         self.task, self.cpu, self.rounds, self.index = task, cpu, rounds, index
         self.work: Work = task
 
@@ -157,6 +164,7 @@ def measure(request: harness.Request) -> harness.Outcome:
         {"workers": float(size), "speedup_ratio": harness.median(bench.speedups(task, size, _CURVE_ROUNDS))}
         for size in sizes
     ]
+    samples = {"speedup_ratio": ratios, "parallelism_ratio": bench.parallelisms(work, count)}
     harness.pin(*request.cpus)
     lengths = [
         {
@@ -173,7 +181,7 @@ def measure(request: harness.Request) -> harness.Outcome:
         "pays_from_ns": _pays_from_ns(lengths),
         "start_method": "fork" if model == "process_fork" else None,
     }
-    return harness.Outcome({"speedup_ratio": ratios}, facts)
+    return harness.Outcome(samples, facts)
 
 
 class _Bench:
@@ -188,8 +196,24 @@ class _Bench:
         if self._in_turn:
             return [self._in_one_thread(task, count) for _ in range(rounds)]
         shared = Rounds(count, rounds)
-        self.together([Job(task, self._cpus[index], shared, index) for index in range(count)])
+        self._go_through(shared, task)
         return shared.speedups()
+
+    def parallelisms(self, work: str, count: int) -> list[float]:
+        """How many of `count` workers are under way at once, window by window."""
+        if not self._in_turn:
+            windows = parallelism.Windows(count)
+            self._go_through(windows, Task(work, _CHUNK_STEPS[work]))
+            return windows.ratios()
+        task, ratios = Task.lasting(work, _TASK_NS), []
+        for _ in range(_IN_TURN_WINDOWS):
+            tasks = parallelism.Tasks(count)
+            self.together([functools.partial(tasks.run, index, task) for index in range(count)])
+            ratios.append(tasks.ratio())
+        return ratios
+
+    def _go_through(self, shared: Rounds | parallelism.Windows, task: Task) -> None:
+        self.together([Job(task, self._cpus[index], shared, index) for index in range(shared.count)])
 
     def _in_one_thread(self, task: Task, count: int) -> float:
         alone_ns = _timed(lambda: self.together([task]))
