@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -62,3 +63,19 @@ def test_capture_of_a_machine_is_the_same_machine(name: str, tmp_path: Path) -> 
 def test_document_and_back_is_the_same_machine(name: str) -> None:
     machine = discover(Root(FOLDER / name / "root"))
     assert from_document(json.loads(json.dumps(to_document(machine)))) == machine
+
+
+def test_nodes_that_claim_the_same_cpus_are_doubted_and_still_read_back(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    shutil.copytree(FOLDER / "two-socket-smt/root", root, symlinks=True)
+    nodes = root / "sys/devices/system/node"
+    for name in ("cpumap", "cpulist"):
+        if (nodes / "node0" / name).exists():
+            (nodes / "node1" / name).write_text((nodes / "node0" / name).read_text())
+
+    machine = discover(Root(root))
+
+    first, second = machine.numa_nodes
+    assert first.cpus == second.cpus == (0, 1, 4, 5)
+    assert any("CPUs 0-1,4-5 are in several nodes at once" in doubt for doubt in machine.doubts)
+    assert to_document(from_document(to_document(machine))) == to_document(machine)

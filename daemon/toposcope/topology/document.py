@@ -145,7 +145,6 @@ def _check_consistency(machine: Machine) -> None:
         raise TopologyError("topology: no CPU of online_cpus is in allowed_cpus")
     for name in _PARTITIONS:
         _check_disjoint(name, getattr(machine, name) or ())
-    _check_disjoint("numa_nodes", [node.cpus for node in machine.numa_nodes])
     ids = [node.id for node in machine.numa_nodes]
     if len(set(ids)) != len(ids):
         raise TopologyError("topology: numa_nodes has two nodes of the same id")

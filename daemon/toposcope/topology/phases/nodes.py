@@ -7,9 +7,11 @@ access classes), drivers/base/node.c.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
+from toposcope.topology.cpulist import format_cpulist
 from toposcope.topology.model import CpuSet, Distances, Node
 from toposcope.topology.sysfs import Root
 
@@ -21,9 +23,13 @@ _MAX_DISTANCE: Final = 1 << 16
 def read_nodes(root: Root, online: CpuSet) -> tuple[Node, ...]:
     """The nodes that have a directory, ascending by id; none where the kernel has no NUMA support."""
     everything = frozenset(online)
-    return tuple(
+    nodes = tuple(
         _read_node(root, node_id, everything) for node_id in root.numbered_directories(NODE_DIR, "node")
     )
+    claims = Counter(cpu for node in nodes for cpu in node.cpus)
+    if shared := [cpu for cpu, n_nodes in claims.items() if n_nodes > 1]:
+        root.doubt(f"{NODE_DIR}: CPUs {format_cpulist(shared)} are in several nodes at once")
+    return nodes
 
 
 def _read_node(root: Root, node_id: int, online: frozenset[int]) -> Node:
