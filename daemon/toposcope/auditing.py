@@ -1,7 +1,7 @@
 """The audit's look at the machine's processes: the busiest ones, briefly, and never by more than its limits.
 
 Off unless `audit.enabled`, for it has to see other users' processes, which the hardened unit must not; the
-drop-in systemd/audit.conf lets it, and says what that costs.
+drop-in systemd/drop-ins/audit.conf lets it, and says what that costs.
 """
 
 from __future__ import annotations

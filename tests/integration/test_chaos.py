@@ -28,6 +28,7 @@ from toposcope_probes.contract import TargetKind
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.live,
+    pytest.mark.flaky(reruns=0),
     pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="pairs need two CPUs"),
 ]
 _ROUNDS = int(os.environ.get("TOPOSCOPE_CHAOS_ROUNDS", "200"))

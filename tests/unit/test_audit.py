@@ -204,7 +204,7 @@ def test_the_drop_in_costs_exposure_but_not_much(tmp_path: Path) -> None:
     drop_ins.mkdir(parents=True)
     shutil.copy(PROJECT / "systemd" / "toposcope.service", units)
     without = _exposure(tmp_path)
-    shutil.copy(PROJECT / "systemd" / "audit.conf", drop_ins)
+    shutil.copy(PROJECT / "systemd" / "drop-ins" / "audit.conf", drop_ins)
     assert without < _exposure(tmp_path) < without + 1
 
 

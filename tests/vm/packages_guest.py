@@ -2,14 +2,18 @@
 
     packages_guest.py upgrade    install, upgrade, remove, purge; prints `clean`
     packages_guest.py heal       unplug CPUs, kill and stop the daemon; prints `healed`
+    packages_guest.py drop-ins   each drop-in and the socket unit by itself; prints `fitted`
     packages_guest.py probes     every default probe once, below the unit as it is shipped; prints `measured`
 
-/share holds old.deb and new.deb. The unit and its times are those of the package; only config.yaml is changed.
+/share holds old.deb and new.deb, drop-ins/, and web/ with web.yml and what it names. The unit and its times are those of the package; only config.yaml is changed.
 """
 
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import ssl
 import subprocess
 import sys
 import time
@@ -19,8 +23,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-URL = "http://127.0.0.1:9847"
+ADDRESS = "127.0.0.1:9847"
+URL = f"http://{ADDRESS}"
 UNIT = "toposcope.service"
+SOCKET = "toposcope.socket"
+DROP_INS = Path("/etc/systemd/system/toposcope.service.d")
 CONFIG = Path("/etc/toposcope/config.yaml")
 STATE = Path("/var/lib/private/toposcope")
 EXPOSURE_MAX = 1.5
@@ -95,6 +102,12 @@ def install(package: str) -> None:
     said("dpkg", "--force-confold", "--install", f"/share/{package}.deb")
 
 
+def exposure() -> float:
+    """What systemd makes of the unit as it runs, 0 to 10."""
+    line = said("systemd-analyze", "security", UNIT, "--no-pager").splitlines()[-1]
+    return float(next(word for word in line.split() if word.replace(".", "").isdigit()))
+
+
 def check_started() -> None:
     assert said("systemctl", "is-active", UNIT).strip() == "active"
     assert said("systemctl", "is-enabled", UNIT).strip() == "enabled"
@@ -102,10 +115,8 @@ def check_started() -> None:
     assert property_of("DynamicUser") == "yes"
     assert user != "root", user
     wait_for("the first result", lambda: bool(visits()))
-    exposure = said("systemd-analyze", "security", UNIT, "--no-pager").splitlines()[-1]
-    say(f"active as {user}, {len(visits())} results; {exposure.strip().lstrip('→ ')}")
-    level = float(next(word for word in exposure.split() if word.replace(".", "").isdigit()))
-    assert level <= EXPOSURE_MAX, exposure
+    say(f"active as {user}, {len(visits())} results; exposure {exposure()}")
+    assert exposure() <= EXPOSURE_MAX
 
 
 def check_heals(signal: str) -> None:
@@ -186,6 +197,90 @@ def heal() -> None:
     print("healed")
 
 
+def check_realtime() -> str:
+    policy = os.sched_getscheduler(int(property_of("MainPID")))
+    assert policy == os.SCHED_FIFO, policy
+    return "the daemon is SCHED_FIFO"
+
+
+def check_network() -> str:
+    assert "0.0.0.0/0" in property_of("IPAddressAllow"), property_of("IPAddressAllow")
+    return "any address is let in"
+
+
+def check_web() -> str:
+    """TLS by a key that root owns; the plain text is refused."""
+    trusting = ssl.create_default_context(cafile="/share/web/ca.pem")
+    wait_for("TLS", lambda: ask_by_tls(trusting) == 200)
+    return "answers by TLS with a key of root's"
+
+
+def ask_by_tls(trusting: ssl.SSLContext) -> int:
+    with urllib.request.urlopen(f"https://{ADDRESS}/-/healthy", timeout=60, context=trusting) as answer:
+        return int(answer.status)
+
+
+def check_audit() -> str:
+    """It sees processes of others: more than itself and what it starts."""
+    found: dict[str, Any] = {}
+
+    def looked() -> bool:
+        found.update(ask("/api/v1/audit"))
+        return found.get("processes_seen", 0) > 0
+
+    wait_for("an audit", looked)
+    assert found["processes_seen"] > 5, found
+    return f"the audit sees {found['processes_seen']} processes"
+
+
+def check_drop_in(name: str, config: str, check: Callable[[], str]) -> None:
+    """The service starts with it, does what it is for, and measures; systemd's count with it."""
+    CONFIG.write_text(config)
+    DROP_INS.mkdir(exist_ok=True)
+    shutil.copy(f"/share/drop-ins/{name}", DROP_INS)
+    said("systemctl", "daemon-reload")
+    began_s = time.time()
+    said("systemctl", "restart", UNIT)
+    outcome = check()
+    if name != "web.conf":  # there it takes a certificate to ask
+        wait_for("a new visit", lambda: any(
+            each["last_time_s"] > began_s and each["verdict"] != "failed" for each in ask("/api/v1/results")["results"]))  # fmt: skip
+    say(f"{name}: {outcome}; exposure {exposure()}")
+    (DROP_INS / name).unlink()
+
+
+def check_socket() -> None:
+    """The address is held while the service is away: who connects then waits, and is answered."""
+    CONFIG.write_text("probes: {budget_ratio: 1.0}\n")
+    said("systemctl", "daemon-reload")
+    said("systemctl", "stop", UNIT)
+    said("systemctl", "enable", "--now", SOCKET)
+    said("systemctl", "start", UNIT)
+    wait_for("an answer", lambda: bool(ask("/api/v1/status")))
+    before = visits()
+    pid = property_of("MainPID")
+    said("kill", "-KILL", pid)
+    began_s = time.monotonic()
+    after = ask("/api/v1/status")  # refused at once if nobody held the address
+    waited_s = time.monotonic() - began_s
+    assert after and property_of("MainPID") not in ("0", pid)
+    assert before.keys() <= visits().keys()
+    say(f"{SOCKET}: a request during a restart waited {waited_s:.0f} s and was answered")
+
+
+def drop_ins() -> None:
+    start("new")
+    shutil.copytree("/share/web", CONFIG.parent, dirs_exist_ok=True)
+    busy = "probes: {budget_ratio: 1.0}\n"
+    check_drop_in("realtime.conf", busy, check_realtime)
+    check_drop_in("network.conf", busy, check_network)
+    check_drop_in("audit.conf", busy + "audit: {enabled: true, interval_s: 10}\n", check_audit)
+    config_file = "/run/credentials/toposcope.service/web.yml"
+    check_drop_in("web.conf", busy + f"web: {{config_file: {config_file}}}\n", check_web)
+    check_socket()
+    print("fitted")
+
+
 def measure(probe: str, cpus: list[int]) -> tuple[set[str], set[str]]:
     """Verdicts and reasons of a visit to each of a probe's targets on these CPUs."""
     try:
@@ -223,4 +318,4 @@ def probes() -> None:
 
 
 if __name__ == "__main__":
-    {"upgrade": upgrade, "heal": heal, "probes": probes}[sys.argv[1]]()
+    {"upgrade": upgrade, "heal": heal, "drop-ins": drop_ins, "probes": probes}[sys.argv[1]]()

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from shared_material import shared_path
+from tls_material import Authority
 
 PROJECT = Path(__file__).resolve().parents[2]
 OLD_VERSION = "0.0.9"
@@ -66,14 +67,29 @@ def share(tmp_path_factory: pytest.TempPathFactory) -> Path:
         package = Path(given) if given else _build_package(_copy_tree(folder / name, version))
         shutil.copy(package, share / f"{name}.deb")
     shutil.copy(PROJECT / "tests/vm/packages_guest.py", share)
+    # The guest's dpkg leaves out /usr/share/doc, where the package has them.
+    shutil.copytree(PROJECT / "systemd/drop-ins", share / "drop-ins")
+    _write_web_configuration(share / "web")
     return share
+
+
+def _write_web_configuration(folder: Path) -> None:
+    folder.mkdir()
+    Authority(folder).issue("server", "127.0.0.1")
+    (folder / "server.key").chmod(0o600)
+    (folder / "web.yml").write_text("tls_server_config: {cert_file: server.pem, key_file: server.key}\n")
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1500)
 @pytest.mark.parametrize(
     ("topology", "what", "last_line"),
-    [("2s1c", "upgrade", "clean"), ("2s2c", "heal", "healed"), ("2s1c2t", "probes", "measured")],
+    [
+        ("2s1c", "upgrade", "clean"),
+        ("2s2c", "heal", "healed"),
+        ("2s1c", "drop-ins", "fitted"),
+        ("2s1c2t", "probes", "measured"),
+    ],
 )
 def test_the_package_in_a_guest(share: Path, topology: str, what: str, last_line: str) -> None:
     run = shared_path("vm", "run")
