@@ -1,13 +1,14 @@
 """The Python probes against independent checks, and whole reports against each other, on this machine.
 
-    python bench/bench_runtime.py checks [ROUNDS] [--lmbench DIR]   in turns with others (runtime_checks.py)
+    python bench/bench_runtime.py checks [ROUNDS] [--lmbench DIR] [--limit-s S]
+                                                                    in turns with others (runtime_checks.py)
     python bench/bench_runtime.py reports [COUNT]                   how long each takes; do verdicts differ?
     python bench/bench_runtime.py planted [COUNT]                   how often planted effects are seen as such
 
 Every check runs in a process of its own, pinned to the same CPUs as the probe, in turn with it, so that both
 see the same machine; compared are medians over the rounds. What a fork costs follows from the size of the
 process, so all Python processes import the same (a sitecustomize imports pyperf, which its workers have).
-pyperf has to be installed; DIR holds lmbench's lat_proc.
+pyperf has to be installed; DIR holds lmbench's lat_proc; no round begins after S seconds.
 """
 
 from __future__ import annotations
@@ -108,7 +109,7 @@ def lmbench_turns(folder: Path) -> list[tuple[str, Callable[[], float], Callable
     ]
 
 
-def compare(rounds: int, lmbench: Path | None) -> None:
+def compare(rounds: int, lmbench: Path | None, limit_s: float) -> None:
     turns: list[tuple[str, Callable[[], float], Callable[[], float]]] = [
         (
             name,
@@ -120,19 +121,23 @@ def compare(rounds: int, lmbench: Path | None) -> None:
     ]
     turns += lmbench_turns(lmbench) if lmbench else []
     found: dict[str, list[tuple[float, float]]] = {name: [] for name, _, _ in turns}
+    begin_s = time.monotonic()
     for turn in range(rounds):
+        if time.monotonic() - begin_s > limit_s:
+            break
         for name, read_ours, read_check in turns:
             if turn % 2:
                 check = read_check()
                 found[name].append((read_ours(), check))
             else:
                 found[name].append((read_ours(), read_check()))
-    print("| what | probe, median (range) | check, median (range) | probe / check |")
-    print("|---|---|---|---|")
+        print(f"round {turn + 1}: {time.monotonic() - begin_s:.0f} s", flush=True)
+    print("| what | rounds | probe, median (range) | check, median (range) | probe / check |")
+    print("|---|---|---|---|---|")
     for name, pairs in found.items():
         own, others = ([pair[side] for pair in pairs] for side in (0, 1))
         ratio = statistics.median(own) / statistics.median(others)
-        print(f"| {name} | {figures(own)} | {figures(others)} | {ratio:.2f} |")
+        print(f"| {name} | {len(pairs)} | {figures(own)} | {figures(others)} | {ratio:.2f} |")
 
 
 def figures(values: list[float]) -> str:
@@ -192,9 +197,10 @@ def main() -> None:
     parser.add_argument("what", choices=("checks", "reports", "planted"))
     parser.add_argument("count", type=int, nargs="?", default=3)
     parser.add_argument("--lmbench", type=Path)
+    parser.add_argument("--limit-s", type=float, default=3600.0)
     options = parser.parse_args()
     if options.what == "checks":
-        compare(options.count, options.lmbench)
+        compare(options.count, options.lmbench, options.limit_s)
     elif options.what == "reports":
         reports(options.count)
     else:

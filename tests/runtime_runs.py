@@ -26,11 +26,14 @@ def usable_cpus() -> tuple[int, ...]:
 
 
 def start(
-    probe: str, environment: Mapping[str, str] | None = None, **arguments: Any
+    probe: str,
+    environment: Mapping[str, str] | None = None,
+    interpreter: str = sys.executable,
+    **arguments: Any,
 ) -> subprocess.Popen[bytes]:
     words = [f"{key}={value}" for key, value in arguments.items()]
     return subprocess.Popen(
-        [sys.executable, str(RUNTIME / f"{probe}.py"), *words],
+        [interpreter, str(RUNTIME / f"{probe}.py"), *words],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1", **(environment or {})},
@@ -67,7 +70,7 @@ def alternate(
     for _ in range(visits):
         for k, variant in enumerate(variants):
             seen[k].append(visit_of(probe, run(probe, environment, **variant, **arguments)))
-    target = Target(usable_cpus()[:2], interpreter="python3")
+    target = Target(usable_cpus()[:2], interpreter=str(arguments.get("interpreter", "python3")))
     return [
         Series(Identity(probe, target, variant), found) for variant, found in zip(variants, seen, strict=True)
     ]

@@ -25,6 +25,8 @@ from toposcope.results import Estimate, Identity, Visit
 from toposcope.topology.model import Machine
 from toposcope.units import format_ns, split_unit
 
+# The reason of claims that miss visits since the report had to end.
+TIME_WAS_UP: Final = "the report's time was up"
 # Of the gain that N workers could bring at best: less than this share of it is not "in parallel".
 _PARALLEL_SHARE: Final = 0.3
 # What every case says about who was measured.
@@ -256,16 +258,20 @@ def _compare(
         },
         "also": _also(comparison, table, {favoured.result_id, other.result_id}),
     }
-    if comparison.beside:
-        sides = (comparison.favoured, comparison.other)
-        numbers[comparison.beside] = {side.label: _middle(side, table, comparison.beside) for side in sides}
     sentence = _sentence(comparison, case, favoured.middle, other.middle, ratio, interval)
+    if comparison.beside is not None:
+        measure, name = comparison.beside
+        numbers[measure] = beside = _middles(comparison, table, measure)
+        told = ", ".join(f"{label} {_say(value, split_unit(measure)[1])}" for label, value in beside.items())
+        sentence += f" Their {name}: {told or 'not measured'}."
     return Case(case, verdict, sentence, reason, ratio, interval, threshold, numbers)
 
 
-def _middle(side: Side, table: Sequence[Series], measure: str) -> float | None:
-    seen = _best(side, table, measure, None)
-    return None if isinstance(seen, str) else seen.middle
+def _middles(comparison: Comparison, table: Sequence[Series], measure: str) -> dict[str, float]:
+    """What both sides came to by another measure, by label."""
+    sides = (comparison.favoured, comparison.other)
+    seen = {side.label: _best(side, table, measure, None) for side in sides}
+    return {label: chosen.middle for label, chosen in seen.items() if not isinstance(chosen, str)}
 
 
 def _who(facts: Mapping[str, Any]) -> dict[str, Any]:

@@ -46,7 +46,7 @@ class Comparison:
     is about running in parallel: the side that must have done so for a verdict against the claim, and the
     threshold follows from the number of workers. `core_sets`: both sides on the largest compact set, or one
     on the compact and one on the spread set of equal size (`favours_near`: the compact one is favoured).
-    `beside` is another measure of both sides, told but not judged.
+    `beside` is another measure of both sides and its name for people: told, but not judged.
     """
 
     claim: str
@@ -62,7 +62,7 @@ class Comparison:
     control: Side | None = None
     core_sets: Literal["", "largest", "near_far"] = ""
     favours_near: bool = True
-    beside: str = ""
+    beside: tuple[str, str] | None = None
 
 
 _THREAD: Final = Side("a thread", ({"model": "thread"},))
@@ -90,7 +90,7 @@ def _parallel(
     """By how many workers are under way at once; a speed-up would also hang on the CPUs' speed."""
     return Comparison(
         claim, "Python", "python_scaling", "parallelism_ratio", subject, meaning, favoured, other,
-        control=control, beside="speedup_ratio",
+        control=control, beside=("speedup_ratio", "speed-up"),
     )  # fmt: skip
 
 

@@ -3,11 +3,17 @@
 A claim compares two sides that are visited in turn, so visits come in rounds. After the first rounds only
 the claims whose verdict a few more visits might overturn go on, until all are settled or time is up: what is
 clear costs three visits a side, what is close has most of the time.
+
+A report ends within three minutes whatever happens: no visit begins after VISITING_S_MAX, none lasts longer
+than VISIT_S_MAX (one that hung is not tried again), and whoever measures gives up after ENDS_S_MAX, which
+waiting for another measurer may take.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+import asyncio
+import dataclasses
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -22,8 +28,9 @@ from toposcope.topology.model import Machine
 from toposcope_probes.contract import Program
 
 SCHEMA_VERSION: Final = 1
-# No visit begins after that: with the longest one under way a report still ends within three minutes.
 VISITING_S_MAX: Final = 150.0
+VISIT_S_MAX: Final = 20.0
+ENDS_S_MAX: Final = 174.0
 
 _FIRST_ROUNDS: Final = 3
 # A kernel's visit takes milliseconds: so many in a round cost less than one of a Python program.
@@ -46,21 +53,27 @@ def rounds(
         planned = [(task, kept) for task, names in planned if (kept := [n for n in names if n in only])]
     compared = [(task, names) for task, names in planned if names]
     for _ in range(_FIRST_ROUNDS):
-        yield _round([task for task, _ in compared])
+        yield _round([task for task, _ in compared], visited())
     yield [task for task, names in planned if not names]
     for _ in range(_FIRST_ROUNDS, PAIRS_MAX):
         unsettled = {claim.claim for claim in judged(visited(), machine) if not claim.is_settled}
-        again = _round([task for task, names in compared if unsettled.intersection(names)])
+        again = _round([task for task, names in compared if unsettled.intersection(names)], visited())
         if not again:
             return
         yield again
 
 
-def _round(tasks: Sequence[Task]) -> list[Task]:
-    """Each once, kernels' several times in turn."""
+def _round(tasks: Sequence[Task], visited: Visited) -> list[Task]:
+    """Each once that did not hang before, kernels' several times in turn."""
+    hung = {identity.id for identity, visits in visited if visits and _hung(visits[-1])}
+    tasks = [task for task in tasks if task.identity.id not in hung]
     kernels = [task for task in tasks if task.spec.program is Program.KERNEL]
     others = [task for task in tasks if task.spec.program is not Program.KERNEL]
     return kernels * _KERNEL_VISITS_A_ROUND + others
+
+
+def _hung(visit: Visit) -> bool:
+    return visit.verdict == "failed" and visit.reason.startswith("deadline")
 
 
 def _planned(
@@ -72,7 +85,8 @@ def _planned(
         spec = toposcope_probes.find(one.probe)
         if spec is None:
             continue
-        choice = ProbeChoice(spec, spec.interval_s, spec.max_age_s)
+        bounded = dataclasses.replace(spec, deadline_ms=min(spec.deadline_ms, VISIT_S_MAX * 1000))
+        choice = ProbeChoice(bounded, spec.interval_s, spec.max_age_s)
         for task in plan(machine, [choice], cpus=cpus, interpreters=interpreters):
             variant = task.identity.variant
             agrees = all(variant.get(key) == value for key, value in one.variant.items())
@@ -81,15 +95,32 @@ def _planned(
                 yield task, one.claims
 
 
+async def within(limit_s: float | None, measuring: Awaitable[None]) -> None:
+    """Break the measuring off when time is up: its program is killed and reaped, what was visited stays."""
+    try:
+        async with asyncio.timeout(limit_s) as limit:
+            await measuring
+    except TimeoutError:
+        if not limit.expired():
+            raise
+
+
 def is_measured(visited: Visited) -> bool:
     """Whether every probe that the claims rest on has been visited at all."""
     probes = {identity.probe for identity, visits in visited if visits}
     return {one.probe for one in wanted()} <= probes
 
 
-def judged(visited: Visited, machine: Machine) -> tuple[claims.Claim, ...]:
-    """The fourteen claims from what was visited."""
-    return claims.judge([claims.Series(identity, visits) for identity, visits in visited], machine)
+def judged(visited: Visited, machine: Machine, *, cut_short: bool = False) -> tuple[claims.Claim, ...]:
+    """The fourteen claims from what was visited; where that was `cut_short`, those lacking visits say so."""
+    found = claims.judge([claims.Series(identity, visits) for identity, visits in visited], machine)
+    return tuple(_cut_short(claim) for claim in found) if cut_short else found
+
+
+def _cut_short(claim: claims.Claim) -> claims.Claim:
+    if claim.is_settled and "not measured" not in claim.reason:
+        return claim
+    return dataclasses.replace(claim, reason="; ".join(filter(None, (claim.reason, claims.TIME_WAS_UP))))
 
 
 def to_json(found: Iterable[claims.Claim]) -> list[dict[str, Any]]:

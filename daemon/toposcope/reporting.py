@@ -12,7 +12,7 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 
-from toposcope import report
+from toposcope import claims, report
 from toposcope.clock import Clock
 from toposcope.errors import ToposcopeError
 from toposcope.measure.load import LoadMeter
@@ -55,6 +55,8 @@ class Reporter:
         self._asked = asyncio.Event()
         self._started_s = clock.monotonic_s()
         self._visits = 0
+        self._cpu_s = 0.0
+        self._is_complete = False
         self._is_measuring = False
 
     def ask(self) -> dict[str, Any]:
@@ -107,31 +109,43 @@ class Reporter:
         _log.info(
             "measuring the report, outside probes.budget_ratio, for %g s at most", report.VISITING_S_MAX
         )
+        self._visits, self._cpu_s, self._is_complete = 0, 0.0, False
+        await report.within(report.ENDS_S_MAX, self._visit_rounds(begin_s + report.VISITING_S_MAX))
+        duration_s = self._clock.monotonic_s() - begin_s
+        outcome = "complete" if self._is_complete else claims.TIME_WAS_UP
+        _log.info(
+            "the report: %d visits, %.0f s, %.0f s of CPU time; %s",
+            self._visits, duration_s, self._cpu_s, outcome,
+        )  # fmt: skip
+        told = {
+            "visits": self._visits, "duration_s": duration_s, "cpu_s": self._cpu_s, "outside_budget": True,
+            "is_complete": self._is_complete,
+        }  # fmt: skip
+        await self._event("report_measured", told)
+
+    async def _visit_rounds(self, until_s: float) -> None:
+        """Visit what the rounds ask for; begin no visit after `until_s` on the monotonic clock."""
         cpus, interpreters = self._choose()
         meter = LoadMeter(self._clock, self._view.machine.online_cpus)
         visitor = Visitor(self._clock, steal_ms=meter.steal_ms)
         seen: dict[str, tuple[Identity, list[Visit]]] = {}
-        self._visits, cpu_s = 0, 0.0
         rounds = report.rounds(
             self._view.machine, cpus=cpus, interpreters=interpreters, visited=lambda: list(seen.values())
         )
         for task in itertools.chain.from_iterable(rounds):
-            if self._clock.monotonic_s() - begin_s > report.VISITING_S_MAX:
-                break
-            visit, cost_s = await self._visit(visitor, task)
+            if self._clock.monotonic_s() > until_s:
+                return
+            visit = await self._visit(visitor, task)
             seen.setdefault(task.identity.id, (task.identity, []))[1].append(visit)
-            cpu_s += cost_s
-        duration_s = self._clock.monotonic_s() - begin_s
-        _log.info("the report: %d visits, %.0f s, %.0f s of CPU time", self._visits, duration_s, cpu_s)
-        told = {"visits": self._visits, "duration_s": duration_s, "cpu_s": cpu_s, "outside_budget": True}
-        await self._event("report_measured", told)
+        self._is_complete = True
 
-    async def _visit(self, visitor: Visitor, task: Task) -> tuple[Visit, float]:
-        """One visit, recorded before it is shown; with its CPU time."""
+    async def _visit(self, visitor: Visitor, task: Task) -> Visit:
+        """One visit, recorded before it is shown."""
         surveyed = await visitor.visit(task)
         measure = task.spec.measures[0].name
         await self._record(task.identity, measure, surveyed.visit)
         self._view.add(task.identity, measure, surveyed.visit)
         self._view.count(task.spec.name, surveyed.visit, cpu_s=surveyed.cpu_s, fault=surveyed.fault)
         self._visits += 1
-        return surveyed.visit, surveyed.cpu_s
+        self._cpu_s += surveyed.cpu_s
+        return surveyed.visit

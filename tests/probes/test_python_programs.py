@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import platform
+import statistics
 import subprocess
 import sys
 
@@ -28,8 +29,8 @@ def variants(spec: ProbeSpec) -> list[dict[str, str]]:
 ALL = [pytest.param(s, v, id=f"{s.name}-{'-'.join(v.values())}") for s in SPECS for v in variants(s)]
 
 
-def test_eight_programs_are_there() -> None:
-    assert len(SPECS) == 8
+def test_only_crashes_are_made_on_request_alone() -> None:
+    assert {"python_spawn", "python_switch", "python_scaling", "crash_containment"} <= {s.name for s in SPECS}
     assert [s.name for s in SPECS if s.on_request_only] == ["crash_containment"]
 
 
@@ -54,6 +55,22 @@ def test_every_variant_gives_its_line(spec: ProbeSpec, variant: dict[str, str]) 
     assert runs.visit_of(spec.name, line).measures
 
 
+@pytest.mark.live
+@pytest.mark.parametrize(
+    ("variant", "at_least"),
+    [
+        ("model=thread work=native", 1.3),
+        ("model=process_fork work=python", 1.3),
+        ("model=asyncio_task work=python", 0.5),
+    ],
+)
+def test_no_more_workers_are_under_way_than_there_are(variant: str, at_least: float) -> None:
+    line = runs.run("python_scaling", budget_ms=20, **dict(word.split("=") for word in variant.split()))
+    count = len(runs.usable_cpus()[:2])
+    middle = statistics.median(line.samples["parallelism_ratio"][0])
+    assert at_least * count / 2 <= middle <= 1.05 * count
+
+
 FORKS = {"mp_queue", "pipe", "shared_memory", "process", "process_fork"}
 LIBRARIES = {"greenlet", "gevent", "tornado", "uvloop"}
 
@@ -68,7 +85,11 @@ def check_who_was_measured(line: Line) -> None:
     assert facts["gil"] == ("enabled" if has_gil else "disabled")
     assert facts["free_threaded_build"] in (True, False)
     worker = line.variant.get("model") or line.variant["channel"]
-    method = "fork" if worker in FORKS or line.kernel in ("python_io", "python_affinity", "crash_containment") else None
+    method = (
+        "fork"
+        if worker in FORKS or line.kernel in ("python_io", "python_affinity", "crash_containment")
+        else None
+    )
     if worker in ("process_forkserver", "process_spawn"):
         method = worker.partition("_")[2]
     assert facts["start_method"] == method

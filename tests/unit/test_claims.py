@@ -189,6 +189,25 @@ def test_parallel_claims() -> None:
     assert many.numbers["threshold"] == pytest.approx(1 + 0.3 * 63)
 
 
+def test_where_parallelism_is_judged_the_speed_up_is_told_beside_it() -> None:
+    speedups = [
+        series("python_scaling", "speedup_ratio", [1.1] * 3, facts={"workers": 2}, model=model, work="python")
+        for model in ("thread", "process_fork")
+    ]
+    both = [
+        claims.Series(one.identity, [
+            Visit(v.time_s, 0.1, "ok", "", {**v.measures, **w.measures}, facts=v.facts)
+            for v, w in zip(one.visits, other.visits, strict=True)
+        ])
+        for one, other in zip(scaling(1, 1.9)[:2], speedups, strict=True)
+    ]  # fmt: skip
+    claim = judged("gil_threads_not_parallel", *both)
+    assert claim.verdict == "confirmed", "on siblings of one core even processes gain little"
+    (case,) = claim.numbers["cases"].values()
+    assert case["speedup_ratio"] == {"processes": 1.1, "threads": 1.1}
+    assert "speed-up: processes 1.10, threads 1.10" in claim.sentence
+
+
 def crash(process: float, thread: float) -> list[claims.Series]:
     return [
         series("crash_containment", "survivors_ratio", [share] * 3, model=model)
@@ -426,3 +445,31 @@ def test_the_report_goes_on_with_what_is_close_and_ends_all_the_same() -> None:
         claims_pairs.PAIRS_MAX
     }
     assert visits.count(f"crash_containment{PYTHON}thread") < claims_pairs.PAIRS_MAX
+
+
+def test_what_hung_is_not_visited_again_and_no_visit_may_outlast_the_report() -> None:
+    class Hanging(Visits):
+        def visit(self, task: Task) -> None:
+            assert task.spec.deadline_ms <= report.VISIT_S_MAX * 1000
+            super().visit(task)
+            if task.identity.variant.get("model") == "thread" and task.spec.name == "python_switch":
+                hung = Visit(0.0, 20.0, "failed", "deadline", {})
+                self._series[task.identity.id] = claims.Series(task.identity, [hung])
+
+    visits = Hanging(lambda identity, _: 100.0 if identity.variant.get("model") == "thread" else 10.0)
+    found = report_rounds(visits)
+    visited = [task.identity.id for tasks in found for task in tasks]
+    assert visited.count(f"python_switch{PYTHON}thread") == 1
+    assert visits.count(f"python_switch{PYTHON}asyncio_task") >= 3
+    assert report.VISITING_S_MAX + report.VISIT_S_MAX < report.ENDS_S_MAX < 180
+    judged = {claim.claim: claim for claim in report.judged(visits.visited(), ONE_PACKAGE)}
+    assert "deadline" in judged["coroutine_switch_cheaper"].reason
+
+
+def test_a_report_that_ran_out_of_time_says_which_claims_miss_visits() -> None:
+    series = [*spawn(100, 1000), *scaling(1, 1.35)]
+    visited = [(one.identity, one.visits) for one in series]
+    found = {claim.claim: claim.reason for claim in report.judged(visited, ONE_PACKAGE, cut_short=True)}
+    assert found["gil_threads_not_parallel"].endswith(claims.TIME_WAS_UP), "close to its threshold"
+    assert found["isolated_suits_processes"] == f"not measured; {claims.TIME_WAS_UP}"
+    assert found["thread_create_cheaper"] == ""

@@ -93,6 +93,7 @@ def test_a_report_that_was_asked_for_is_made_once_and_says_what_it_cost(made: di
     ((kind, told),) = made["events"]
     assert kind == "report_measured"
     assert (told["visits"], told["cpu_s"], told["outside_budget"]) == (3, 1.5, True)
+    assert told["is_complete"]
 
 
 def test_a_configured_report_is_made_when_the_last_one_is_old(
@@ -108,3 +109,29 @@ def test_it_ends_when_its_time_is_up(made: dict[str, Any], monkeypatch: pytest.M
     monkeypatch.setattr(report, "VISITING_S_MAX", 0.005)
     run(made["reporter"], for_s=0.2, ask=True)
     assert len(made["recorded"]) == 1
+    ((_, told),) = made["events"]
+    assert not told["is_complete"]
+
+
+def test_a_visit_that_does_not_end_is_broken_off(
+    made: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def hang(*_: object) -> Surveyed:
+        await asyncio.sleep(60)
+        raise AssertionError("nobody waits that long")
+
+    monkeypatch.setattr(Visitor, "visit", hang)
+    monkeypatch.setattr(report, "ENDS_S_MAX", 0.05)
+    states = run(made["reporter"], for_s=0.3, ask=True)
+    assert "measuring" in states
+    assert states[-1] == "idle"
+    ((_, told),) = made["events"]
+    assert (told["visits"], told["is_complete"]) == (0, False)
+
+
+def test_only_the_reports_own_limit_is_taken_for_one() -> None:
+    async def fail() -> None:
+        raise TimeoutError("of something else")
+
+    with pytest.raises(TimeoutError, match="something else"):
+        asyncio.run(report.within(1.0, fail()))

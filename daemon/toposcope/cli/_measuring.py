@@ -18,7 +18,7 @@ from toposcope.measure.load import LoadMeter
 from toposcope.measure.plan import ProbeChoice, Task
 from toposcope.measure.session import Keep, Session
 from toposcope.measure.visit import Visitor
-from toposcope.report import Visited
+from toposcope.report import Visited, within
 from toposcope.results import Result, Visit
 from toposcope.store import Store
 from toposcope.topology.cpulist import format_cpulist, parse_cpulist
@@ -106,13 +106,15 @@ def visit_rounds(
     rounds: Callable[[Callable[[], Visited]], Iterable[Sequence[Task]]],
     settings: config.Config,
     budget_s: float,
+    ends_s: float | None = None,
 ) -> tuple[Visited, bool]:
     """Visit the tasks of each round; the visits by result, and whether Ctrl-C cut it short.
 
-    `rounds` is handed what tells the visits so far, since later rounds may depend on them.
+    `rounds` is handed what tells the visits so far, since later rounds may depend on them. No visit begins
+    after `budget_s`; one that is still under way after `ends_s` is broken off.
     """
     session, interrupted = _run_session(
-        machine, lambda session: rounds(session.visited), settings, budget_s, planned=None
+        machine, lambda session: rounds(session.visited), settings, budget_s, planned=None, ends_s=ends_s
     )
     return session.visited(), interrupted
 
@@ -124,6 +126,7 @@ def _run_session(
     budget_s: float | None,
     planned: int | None,
     keep: Keep = lambda _: None,
+    ends_s: float | None = None,
 ) -> tuple[Session, bool]:
     """Measure with progress on stderr; visits go to the user's own store as well, unless a daemon has it.
 
@@ -146,7 +149,7 @@ def _run_session(
         )
         session = Session(visitor, clock, lambda task, _: advance(task.identity.id), keep_all, meter.look)
         try:
-            asyncio.run(session.measure(rounds(session), budget_s=budget_s))
+            asyncio.run(within(ends_s, session.measure(rounds(session), budget_s=budget_s)))
         except KeyboardInterrupt:
             return session, True
     return session, False

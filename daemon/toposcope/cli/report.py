@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from toposcope.cli import _measuring, _source
 from toposcope.cli._output import format_option, print_json
 from toposcope.errors import StoreError
 from toposcope.matrix import Matrix, parse_csv
-from toposcope.measure.plan import MATRIX_PROBE
+from toposcope.measure.plan import MATRIX_PROBE, Task
 from toposcope.measure.validity import WINDOW_VISITS_MAX
 from toposcope.page.report import report_html, report_svg
 from toposcope.store import Store
@@ -107,13 +108,17 @@ def _measured(config_file: Path | None) -> tuple[list[dict[str, Any]], bool]:
     cpus = _measuring.choose_cpus(machine, None)
     named = asyncio.run(find_interpreters(settings))
     click.echo(f"measuring for {reports.VISITING_S_MAX / 60:g} minutes at most", err=True)
+    is_complete = False
+
+    def rounds(visited: Callable[[], reports.Visited]) -> Iterator[list[Task]]:
+        nonlocal is_complete
+        yield from reports.rounds(machine, cpus=cpus, interpreters=named, visited=visited)
+        is_complete = True
+
     visited, interrupted = _measuring.visit_rounds(
-        machine,
-        lambda visited: reports.rounds(machine, cpus=cpus, interpreters=named, visited=visited),
-        settings,
-        budget_s=reports.VISITING_S_MAX,
+        machine, rounds, settings, budget_s=reports.VISITING_S_MAX, ends_s=reports.ENDS_S_MAX
     )
-    return reports.to_json(reports.judged(visited, machine)), interrupted
+    return reports.to_json(reports.judged(visited, machine, cut_short=not is_complete)), interrupted
 
 
 def _show(document: list[dict[str, Any]], output_format: str, source: str, mode: str) -> None:

@@ -9,6 +9,7 @@ from rich.console import Console, RenderableType
 from rich.padding import Padding
 from rich.text import Text
 
+from toposcope.claims import TIME_WAS_UP
 from toposcope.render.terminal import show
 
 _INDENT: Final = 15
@@ -33,7 +34,7 @@ def _lines(claim: dict[str, Any]) -> Iterator[RenderableType]:
         head.append(f"  ×{claim['ratio']:.3g} ({low:.3g} – {high:.3g})")
     yield head
     yield Padding(Text(claim["sentence"]), (0, 0, 0, _INDENT))
-    if claim["verdict"] == "inconclusive" and claim["reason"]:
+    if claim["verdict"] == "inconclusive" or TIME_WAS_UP in claim["reason"]:
         yield Padding(Text(claim["reason"], "dim"), (0, 0, 0, _INDENT))
     for interpreter, told in claim["numbers"].get("flips", {}).items():
         said = Text.assemble((f"{interpreter}: ", "dim"), " ".join(told.get("says", ())))
