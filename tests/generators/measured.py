@@ -141,13 +141,20 @@ def _spoilt(
 
 
 def _truths(shape: Shape) -> dict[str, Labels]:
+    """The levels, and where the line was homed on one socket: that one beside the groups of any closer level.
+
+    How close depends on what the artefact spares, which differs from machine to machine.
+    """
     truths = dict(shape.levels)
-    if shape.home is not None:
-        name, home = shape.home
-        closer = shape.levels[-2][1]
-        wide = truths[name]
-        if 2 * wide.count(home) >= len(wide):
-            truths[f"home_{name}"] = tuple(-1 if wide[i] == home else closer[i] for i in range(len(wide)))
+    if shape.home is None:
+        return truths
+    name, home = shape.home
+    wide = truths[name]
+    if 2 * wide.count(home) >= len(wide):
+        closer = [*shape.levels[:-1], ("cpu", tuple(range(len(wide))))]
+        for inner, labels in closer:
+            key = f"home_{name}" if inner == closer[-2 if len(closer) > 1 else -1][0] else f"home_{name}_{inner}"
+            truths[key] = tuple(-1 if wide[i] == home else labels[i] for i in range(len(wide)))
     return truths
 
 

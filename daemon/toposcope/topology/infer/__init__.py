@@ -15,7 +15,7 @@ from typing import Final, Literal
 from toposcope.matrix import Matrix
 from toposcope.topology.infer import quality
 from toposcope.topology.infer.certainty import LEAST_CERTAINTY, Judged, choose
-from toposcope.topology.infer.cuts import Labels, candidate_cuts
+from toposcope.topology.infer.cuts import Labels, candidate_cuts, is_incomplete
 from toposcope.topology.infer.linkage import join_order
 from toposcope.topology.infer.outliers import without_outliers
 from toposcope.topology.model import Partition, partition_of
@@ -93,7 +93,7 @@ def _inferred(
         notes.append(f"{odd_pairs} pairs read far slower than all around them: left out as disturbed")
     cuts = candidate_cuts(join_order(logs), len(placed))
     chosen, given_up = choose(cuts, logs, quality.grain_ns(matrix))
-    levels = [judged for judged in chosen if judged.cut.covers_machine]
+    levels = _whole(chosen)
     kept = math.prod(judged.certainty for judged in levels)
     certain = _calibrated(kept * math.prod(1 - judged.certainty for judged in given_up))
     notes += [_doubtful(judged) for judged in given_up if judged.certainty >= WORTH_MENTIONING]
@@ -103,6 +103,14 @@ def _inferred(
         return Inference("structured", named, certain, tuple(reasons))
     undisturbed = [[None if log is None else math.exp(log) for log in row] for row in logs]
     return _without_levels(len(placed), quality.spread_ratio(undisturbed), certain, notes)
+
+
+def _whole(chosen: Sequence[Judged]) -> list[Judged]:
+    """The levels among the cuts that were chosen: those that cover the machine and are complete."""
+    levels = [judged for judged in chosen if judged.cut.covers_machine]
+    wider = [judged.cut for judged in levels[1:]]
+    incomplete = [is_incomplete(judged.cut, wide) for judged, wide in zip(levels, wider, strict=False)]
+    return [judged for judged, part in zip(levels, [*incomplete, False], strict=False) if not part]
 
 
 def _calibrated(product: float) -> float:

@@ -67,9 +67,9 @@ def judge(cuts: Sequence[Cut], logs: Rows, grain_ns: float = 0.0) -> list[Judged
     return [_judged(cut, bands[index], bands[index + 1], grain_ns) for index, cut in enumerate(cuts)]
 
 
-def certainty(separation: float, step: float) -> float:
-    """The share of cuts with these two numbers that were levels, among generated machines (docs/infer.md)."""
-    score = OFFSET + PER_SEPARATION * separation + PER_STEP * step
+def certainty(separation: float, step: float, surprise: float) -> float:
+    """The share of cuts with these numbers that were levels, among generated machines (docs/infer.md)."""
+    score = OFFSET + PER_SEPARATION * separation + PER_STEP * step - surprise
     return 1 / (1 + math.exp(-max(-40.0, min(40.0, score))))
 
 
@@ -105,7 +105,19 @@ def _judged(cut: Cut, near: list[float], far: list[float], grain_ns: float) -> J
     separation = (far_low - near_high) / (width + one_grain)
     # A few pairs that are one tick faster than all others are the clock's doing.
     step = cut.step - one_grain if _mostly_single(cut) else cut.step
-    return Judged(cut, separation, certainty(separation, step), math.exp(near[len(near) // 2]))
+    surprise = _surprise(cut, len(near), len(near) + len(far))
+    return Judged(cut, separation, certainty(separation, step, surprise), math.exp(near[len(near) // 2]))
+
+
+def _surprise(cut: Cut, mates: int, pairs: int) -> float:
+    """What speaks against a cut because so few pairs or CPUs show it, as a logarithm of odds.
+
+    One odd pair among many, or one odd CPU, may be chance: there were as many of them that could have been
+    the odd one as the machine has. Each further one has to be odd by chance as well.
+    """
+    sizes = Counter(cut.labels).values()
+    fewest = len(cut.labels) - max(sizes)
+    return max(math.log(pairs) / mates, math.log(len(cut.labels)) / fewest)
 
 
 def _mostly_single(cut: Cut) -> bool:

@@ -21,9 +21,8 @@ Labels = tuple[int, ...]
 MIN_STEP_RATIO: Final = 1.12
 MAX_CANDIDATES: Final = 16
 # The share of CPUs that have to change company from one level to the next; below it, two cuts are variants of
-# one level (a pair that joined late), or the first one is a handful of odd pairs.
+# one level (a pair that joined late).
 MIN_MOVED_SHARE: Final = 0.18
-MIN_FIRST_MOVED_SHARE: Final = 0.07
 # A group that joined late is at most so many times as large as the groups that had formed before.
 LATE_GROWTH: Final = 1.5
 HOME_SHARE: Final = (0.5, 0.75)
@@ -73,10 +72,9 @@ def _plausible(cuts: list[Cut], count: int) -> list[Cut]:
         while kept and _completes(kept[-1], cut, finer=kept[-2].labels if len(kept) > 1 else singles):
             kept.pop()
         finer = next((other.labels for other in reversed(kept) if other.covers_machine), singles)
-        moved = _moved_share(finer, cut.labels)
         form = _form(finer, cut)
-        least = MIN_MOVED_SHARE if form.covers_machine and finer is not singles else MIN_FIRST_MOVED_SHARE
-        if moved >= least:
+        is_variant = _moved_share(finer, cut.labels) < MIN_MOVED_SHARE and finer is not singles
+        if not (is_variant and form.covers_machine):
             kept.append(form)
     return kept
 
@@ -99,12 +97,26 @@ def _completes(narrow: Cut, wide: Cut, finer: Labels) -> bool:
     return not formed_before and wide.step >= narrow.step
 
 
+def is_incomplete(narrow: Cut, wide: Cut) -> bool:
+    """Is the narrower of two levels only that part of the wider one which is faster inside?
+
+    So it is where all its groups are groups of the wider level too, whose others are made of single CPUs:
+    clusters of different speed. Pairs are spared: threads of a core beside clusters of other cores.
+    """
+    before, after = Counter(narrow.labels), Counter(wide.labels)
+    if max(before.values()) == 2:
+        return False
+    moves = set(zip(narrow.labels, wide.labels, strict=True))
+    return all(before[old] == 1 or before[old] == after[new] for old, new in moves)
+
+
 def _form(finer: Labels, cut: Cut) -> Cut:
     """The cut, with what it is: do two groups or more grow, or one that may be the home of the shared line?
 
-    A group that grows alone leaves the rest as it was, ungrouped. Only where it holds one half of the
-    machine (up to three quarters, where some CPUs are not in the matrix) is it taken for the socket that held
-    the line, beside another one of which nothing can be seen.
+    A group that grows alone leaves the rest as it was, ungrouped. It is taken for the socket that held the
+    line, beside another one of which nothing can be seen, only where it holds one half of the machine (up to
+    three quarters, where single CPUs are left). Two groups are all there is, whatever their sizes; and a pair
+    may be the only core of the machine that has two threads here.
     """
     parts: dict[int, set[int]] = {}
     for fine, wide in zip(finer, cut.labels, strict=True):
@@ -113,12 +125,14 @@ def _form(finer: Labels, cut: Cut) -> Cut:
     size = Counter(cut.labels)
     (largest, most), *others = size.most_common(2)
     dominant = not others or most > DOMINANCE * others[0][1]
-    if len(grown) > 1 and not dominant:
+    if len(size) == 2 or (len(grown) > 1 and not dominant) or most == 2:
         return cut
-    if len(grown) == 1 and min(size.values()) > 1 and len(parts[grown[0]]) == size[grown[0]]:
+    least = min(size.values())
+    if len(grown) == 1 and least > 1 and len(parts[grown[0]]) == size[grown[0]]:
         return cut  # it took up the last single CPUs, beside groups that had formed before (E cores)
     share = size[largest if dominant else grown[0]] / len(cut.labels)
-    return replace(cut, alone=True, covers_machine=HOME_SHARE[0] <= share <= HOME_SHARE[1])
+    upper = 1.0 if least > 1 else HOME_SHARE[1]
+    return replace(cut, alone=True, covers_machine=HOME_SHARE[0] <= share <= upper)
 
 
 def _moved_share(finer: Labels, labels: Labels) -> float:
