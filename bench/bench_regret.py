@@ -3,12 +3,14 @@
     python bench/bench_regret.py --output FILE.json [--programs bfs,pool] [--rounds 10] [--skip-measuring]
     python bench/bench_regret.py --show FILE.json
 
-First the host is measured into a store of its own (`toposcope report --measure`, `matrix --measure`: two to
-three minutes), as a user would. Then each program (regret_programs.py) runs in every model that it has, under
-every placement that `tune` would try and on each number of CPUs, round by round in random order with losers
-stopped early, as `tune` does. The advised alternative is the model and placement of `toposcope recommend`;
-where the advice is to leave it, its model without a placement. Regret is best rate / advised rate - 1.
-Nothing else should run meanwhile.
+First the host is measured into a store of its own (`toposcope report --measure`, `matrix --measure`, and
+`recommend --measure` for a Python server: three minutes), as a user would. Then each program
+(regret_programs.py) runs in every model that it has, under every placement that `tune` would try and on each
+number of CPUs, round by round in random order with losers stopped early, as `tune` does; programs of a
+fraction of a second run more rounds. The advised alternative is the model and placement of
+`toposcope recommend`; where the advice is to leave it, its model without a placement. Regret is best rate /
+advised rate - 1; the best is chosen by the same runs, so that noise alone makes some regret. Nothing else
+should run meanwhile.
 """
 
 from __future__ import annotations
@@ -51,17 +53,23 @@ class Program:
     title: str
     request: Request
     models: tuple[str, ...]
+    rounds_factor: int = 1
 
 
 PROGRAMS = (
-    Program("bfs", "parallel BFS, one graph", Request(2), ("threads", "processes")),
-    Program("pagerank", "PageRank, three sources", Request(2, sharing="isolated"), ("threads", "processes")),
+    Program("bfs", "parallel BFS, one graph", Request(2), ("threads", "processes"), 4),
+    Program("pagerank", "PageRank, three sources", Request(2, sharing="isolated"),
+            ("threads", "processes"), 4),
     Program("pool", "Python pool, computing", Request(2, sharing="isolated", runtime="python"),
             ("threads", "processes")),
-    Program("echo", "Python echo server, 50 connections", Request(1, bound="io", runtime="python"),
-            ("threads", "coroutines")),
-    Program("pigz", "pigz -p 2", Request(2, sharing="isolated"), ("threads",)),
+    Program("echo", "Python echo server in threads, 50 connections",
+            Request(1, bound="io", runtime="python", model="threads"), ("threads",), 2),
+    Program("echo", "asyncio echo server, 50 connections",
+            Request(1, bound="io", runtime="python", model="coroutines"), ("coroutines",), 2),
+    Program("pigz", "pigz -p 2", Request(2, sharing="isolated", model="threads"), ("threads",)),
     Program("redis", "redis, SET and GET", Request(1, bound="io"), ("coroutines", "threads")),
+    Program("pgbench", "PostgreSQL, pgbench -S, 8 clients", Request(2, bound="io", model="processes"),
+            ("processes",)),
 )  # fmt: skip
 
 
@@ -133,7 +141,9 @@ def judged(program: Program, answer: Recommendation, tuning: Tuning, name: str) 
 
 
 def measure_host() -> None:
-    for words in (("report", "--measure", "--format", "json"), ("matrix", "--measure", "--format", "json")):
+    server = ("--workers", "1", "--bound", "io", "--runtime", "python", "--model", "threads")
+    for command in (("report",), ("matrix",), ("recommend", *server)):
+        words = (*command, "--measure", "--format", "json")
         subprocess.run([sys.executable, "-m", "toposcope", *words], stdout=subprocess.DEVNULL, check=True)
 
 
@@ -156,6 +166,9 @@ def run(arguments: argparse.Namespace) -> int:
     evidence = _evidence.here(None, None)
     own_cpus = frozenset(os.sched_getaffinity(0))
     document: dict[str, Any] = {"placement": evidence.placement, "rounds": arguments.rounds, "rows": []}
+    document["one_cpu_gains"] = [
+        [one.model, one.interpreter, one.ratio, one.low, one.high] for one in evidence.one_cpu_gains
+    ]
     document["claims"] = [[one.claim, one.verdict, one.ratio] for one in evidence.claims]
     for program in PROGRAMS:
         if arguments.programs and program.name not in arguments.programs.split(","):
@@ -164,7 +177,8 @@ def run(arguments: argparse.Namespace) -> int:
             print(f"{program.title}: left out, {lacking} is not installed", file=sys.stderr)
             continue
         answer = recommend(program.request, evidence)
-        tuning = asyncio.run(tried(program, alternatives(program, evidence, own_cpus), arguments.rounds))
+        rounds = program.rounds_factor * arguments.rounds
+        tuning = asyncio.run(tried(program, alternatives(program, evidence, own_cpus), rounds))
         document["rows"].append(judged(program, answer, tuning, advised(program, answer, own_cpus)))
         Path(arguments.output).write_text(json.dumps(document, indent=1))
     show(document)

@@ -1,9 +1,9 @@
 """The programs of bench_regret.py: each does a fixed amount of work under the affinity it was started with.
 
-    python bench/regret_programs.py bfs|pagerank|pool|echo|pigz|redis MODEL [WORKERS]
+    python bench/regret_programs.py bfs|pagerank|pool|echo|pigz|redis|pgbench MODEL [WORKERS]
 
-Prints `rate=NUMBER`, more is better. Clients of the servers (echo, redis) run on every CPU of the machine,
-whatever the server was given: nobody places the other end of a connection.
+Prints `rate=NUMBER`, more is better. Clients of the servers (echo, redis, pgbench) run on every CPU of the
+machine, whatever the server was given: nobody places the other end of a connection.
 """
 
 from __future__ import annotations
@@ -33,6 +33,8 @@ _CONNECTIONS, _ECHO_S = 50, 0.8
 _POOL_TASKS, _POOL_STEPS = 12, 400_000
 _PIGZ_BYTES = 24 << 20
 _REDIS_REQUESTS = 25_000
+_PG_BINARIES = next(iter(sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)), Path("/usr/bin"))
+_PG_S = 1
 _KERNEL_MODELS = {"threads": "thread", "processes": "process"}
 
 
@@ -176,6 +178,42 @@ def redis(model: str) -> float:
     return statistics.harmonic_mean(rates)
 
 
+def pgbench() -> float:
+    """Transactions a second of PostgreSQL, read only, a backend process for each of eight connections."""
+    root = Path(tempfile.gettempdir()) / f"toposcope-regret-{os.getuid()}-pg"
+    data = root / "data"
+    if not (root / "filled").exists():
+        shutil.rmtree(root, ignore_errors=True)
+        root.mkdir(mode=0o700)
+        if os.getuid() == 0:
+            shutil.chown(root, "postgres", "postgres")
+        _as_postgres("initdb", "--no-sync", "--auth=trust", "-D", data)
+    options = f"-c listen_addresses= -c unix_socket_directories={root} -c fsync=off"
+    _as_postgres("pg_ctl", "start", "-w", "-s", "-D", data, "-l", root / "log", "-o", options)
+    os.sched_setaffinity(0, range(os.cpu_count() or 1))
+    try:
+        if not (root / "filled").exists():
+            _as_postgres("pgbench", "-i", "-q", "-s", "2", "-h", root, "postgres")
+            (root / "filled").touch()
+        said = _as_postgres("pgbench", "-S", "-c", "8", "-j", "2", "-T", _PG_S, "-h", root, "postgres")
+    finally:
+        _as_postgres("pg_ctl", "stop", "-s", "-m", "fast", "-D", data)
+    found = re.search(r"tps = ([\d.]+) \(without initial", said)
+    assert found is not None, said
+    return float(found[1])
+
+
+def _as_postgres(program: str, *words: object) -> str:
+    """Run one of PostgreSQL's programs, none of which starts as root; what it says on stdout."""
+    switch = ["runuser", "-u", "postgres", "--"] if os.getuid() == 0 else []
+    command = [*switch, str(_PG_BINARIES / program), *map(str, words)]
+    # A server keeps the descriptors that it was given, so that a pipe would never end.
+    with tempfile.TemporaryFile("w+") as said:
+        subprocess.run(command, stdout=said, stderr=subprocess.DEVNULL, check=True, cwd="/")
+        said.seek(0)
+        return said.read()
+
+
 def _wait_for(port: int) -> None:
     end_s = time.monotonic() + 10
     while time.monotonic() < end_s:
@@ -189,7 +227,8 @@ def _wait_for(port: int) -> None:
 
 def missing(name: str) -> str:
     """The program that `name` needs and that isn't there, or ""."""
-    needs = {"pigz": ("pigz",), "redis": ("redis-server", "redis-benchmark")}
+    needs = {"pigz": ("pigz",), "redis": ("redis-server", "redis-benchmark"),
+             "pgbench": (str(_PG_BINARIES / "pgbench"), str(_PG_BINARIES / "initdb"))}  # fmt: skip
     return next((program for program in needs.get(name, ()) if shutil.which(program) is None), "")
 
 
@@ -201,6 +240,7 @@ def main(name: str, model: str, workers: int = 2) -> None:
         "echo": lambda: echo(model),
         "pigz": lambda: pigz(workers),
         "redis": lambda: redis(model),
+        "pgbench": pgbench,
     }
     print(f"rate={rates[name]():.6g}", flush=True)
 
