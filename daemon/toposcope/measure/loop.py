@@ -13,6 +13,7 @@ from toposcope.errors import StoreError, ToposcopeError
 from toposcope.measure.budget import Budget
 from toposcope.measure.limits import RateLimits
 from toposcope.measure.load import BUSY_RATIO, LoadMeter
+from toposcope.measure.lock import WHO_HOLDS_IT, Patience
 from toposcope.measure.plan import Task
 from toposcope.measure.revalidation import Next, Revalidation
 from toposcope.measure.schedule import Schedule
@@ -63,12 +64,16 @@ class MeasuringLoop:
         self._limits = RateLimits(_FIRST_CREDIT_S, _SATURATION_CREDIT_S)
         self.current: Task | None = None
         self.lock_waits = 0
+        self.lock_ignored = 0
         self.turned_s = now_s
         self._view = view
         self._record = record
         self._clock = clock
         self._load = LoadMeter(clock, view.machine.online_cpus)
-        self._visitor = Visitor(clock, steal_ms=self._load.steal_ms, on_wait=self._count_lock_wait)
+        self._patience = Patience()
+        self._visitor = Visitor(
+            clock, steal_ms=self._load.steal_ms, on_wait=self._count_lock_wait, patience=self._patience
+        )
         self._schedule = Schedule((), now_s)
         self._revalidation = Revalidation()
         self._full_looks = 0
@@ -210,10 +215,12 @@ class MeasuringLoop:
     async def _visit(self, task: Task, busy: bool) -> tuple[bool, bool]:
         """Visit, commit, show; whether more in a row would tell nothing new, and whether to confirm soon."""
         self.current = task
+        was_patient = not self._patience.is_out
         try:
             surveyed = await self._visitor.visit(task, busy=busy)
         finally:
             self.current = None
+        self._count_lost_patience(was_patient)
         self._charge(task, surveyed)
         visit = surveyed.visit
         measure = task.spec.measures[0].name
@@ -254,6 +261,16 @@ class MeasuringLoop:
         self.lock_waits += 1
         _log.info("another process is measuring: waiting for it")
 
+    def _count_lost_patience(self, was_patient: bool) -> None:
+        """A visit was made beside whoever holds the measuring lock: that is an error when it begins."""
+        if not self._patience.is_out:
+            return
+        self.lock_ignored += 1
+        if was_patient:
+            _log.error(
+                "another process keeps the measuring lock (%s shows which): measuring beside it", WHO_HOLDS_IT
+            )
+
     def status(self) -> dict[str, Any]:
         """What the loop does now and what it has cost, for `status` and the metrics."""
         now_s = self._clock.monotonic_s()
@@ -261,6 +278,7 @@ class MeasuringLoop:
             "measuring": self.current.identity.id if self.current else None,
             "tasks": self.task_count,
             "lock_waits": self.lock_waits,
+            "lock_ignored": self.lock_ignored,
             "full_looks": self._full_looks,
             "postponed": self._schedule.postponed_count,
             "cpu_pressure_ratio": self._load.pressure_ratio,

@@ -19,7 +19,7 @@ import msgspec
 from toposcope.clock import Clock
 from toposcope.measure import runner, validity, wire
 from toposcope.measure.estimate import estimate_visit
-from toposcope.measure.lock import measuring_lock
+from toposcope.measure.lock import Patience, measuring_lock
 from toposcope.measure.plan import Task, arguments
 from toposcope.results import Estimate, Verdict, Visit
 from toposcope_probes.contract import ProbeSpec, Program
@@ -48,7 +48,10 @@ class _Heard:
 
 
 class Visitor:
-    """Carries visits out. `steal_ms` reads the steal counter of some CPUs, before and after a visit."""
+    """Carries visits out. `steal_ms` reads the steal counter of some CPUs, before and after a visit.
+
+    Waits for others who measure, with `patience` no longer than that lasts.
+    """
 
     def __init__(
         self,
@@ -56,10 +59,12 @@ class Visitor:
         *,
         steal_ms: Callable[[Sequence[int]], float],
         on_wait: Callable[[], None] | None = None,
+        patience: Patience | None = None,
     ) -> None:
         self._clock = clock
         self._steal_ms = steal_ms
         self._on_wait = on_wait
+        self._patience = patience
 
     async def visit(self, task: Task, *, busy: bool = False) -> Surveyed:
         """Measure a task's target once. Raises ToposcopeError where its program isn't installed."""
@@ -82,7 +87,7 @@ class Visitor:
         assert tasks, "nothing to visit"
         cpus = sorted({cpu for task in tasks for cpu in task.identity.target.cpus})
         hearing = _Hearing(tasks, self._clock, busy, on_surveyed)
-        async with measuring_lock(self._on_wait):
+        async with measuring_lock(self._on_wait, patience=self._patience):
             hearing.listen(lambda: self._steal_ms(cpus))
             try:
                 outcome = await runner.run(

@@ -40,6 +40,8 @@ def _rows(status: Mapping[str, Any]) -> Iterator[tuple[str, str | Text]]:
         yield "postponed", f"{postponed} targets, until their CPUs are less busy"
     if waits := status.get("lock_waits"):
         yield "waited", f"{waits} times for another process that measured"
+    if ignored := status.get("lock_ignored"):
+        yield "not waited", f"{ignored} visits beside a process that keeps the measuring lock"
     uptime_s = status.get("uptime_s")
     if uptime_s is not None:
         yield "running for", format_duration(uptime_s)
