@@ -8,7 +8,9 @@ import toposcope_probes
 from generators import replays
 from toposcope.judgements import ClaimStanding, Judgements
 from toposcope.measure.plan import ProbeChoice, plan
+from toposcope.measure.watch import GroupStanding
 from toposcope.results import Estimate, Visit
+from toposcope.topology.agreement import Agreement, LevelAgreement
 from toposcope.topology.fingerprint import fingerprint
 from toposcope.view import View
 
@@ -49,7 +51,19 @@ def judgements(now_s: float) -> Judgements:
     return Judgements(
         claims=(ClaimStanding("thread_create_cheaper", "confirmed", 7.0, (6.0, 8.0)),),
         agreement={"l3": "agrees", "package": "contradicted"},
+        declared=Agreement(
+            (
+                LevelAgreement("l3", "agrees", 0.99, (), "level_1", ""),
+                LevelAgreement("package", "contradicted", 0.6, (0, 8), None, "sockets made up"),
+            ),
+            (),
+            (),
+        ),
         drifted={"cross_package": 0},
+        drift_groups=(
+            GroupStanding("cacheline_cas", "home=first,model=thread", "l3", "stable", 26.0, 0.02, now_s),
+            GroupStanding("memory_latency", "pages=base", "CPU 0 to node 0", "learning", None, None, None),
+        ),
         audit_findings={"irq_on_measured_cpu": 0},
         self_test_regret_ratio=0.01,
         self_test_time_s=now_s,

@@ -224,6 +224,21 @@ def test_judgements_are_exported():
     assert found["toposcope_audit_findings"][0].labels == {"check": "irq_on_measured_cpu"}
 
 
+def test_agreement_and_watched_groups_are_exported_as_numbers():
+    found = samples_of(full_view())
+    ratios = {s.labels["relation"]: s.value for s in found["toposcope_declared_agreement_ratio"]}
+    assert ratios == {"l3": 0.99, "package": 0.6}
+    disagreeing = {s.labels["relation"]: s.value for s in found["toposcope_declared_disagreeing_cpus"]}
+    assert disagreeing == {"l3": 0, "package": 2}
+    states = {(s.labels["probe"], s.labels["state"]) for s in found["toposcope_drift_group_state"] if s.value}
+    assert states == {("cacheline_cas", "stable"), ("memory_latency", "learning")}
+    (variation,) = found["toposcope_drift_group_variation_ratio"]
+    labels = {"probe": "cacheline_cas", "model": "thread", "variant": "home=first", "relation": "l3"}
+    assert (variation.labels, variation.value) == (labels, 0.02)
+    (changed,) = found["toposcope_drift_group_last_change_timestamp_seconds"]
+    assert changed.labels == labels
+
+
 def test_counters_exist_before_they_count():
     found = samples_of(View(replays.machine(replays.TWO_SOCKETS), "0"))
     probes = {spec.name for spec in toposcope_probes.load_all() if not spec.on_request_only}

@@ -115,11 +115,42 @@ AGREEMENT: Final = Family(
     "1 for how measured latencies relate to a declared relation, 0 for the other states.",
     ("relation", "state"),
 )
+AGREEMENT_RATIO: Final = Family(
+    "toposcope_declared_agreement_ratio",
+    "gauge",
+    "How far latencies agree with a declared relation: 1 is as declared, 0.5 can't be seen.",
+    ("relation",),
+)
+DISAGREEING: Final = Family(
+    "toposcope_declared_disagreeing_cpus",
+    "gauge",
+    "CPUs that are not as near to each other as a declared relation says; the API lists them.",
+    ("relation",),
+)
 DRIFTED: Final = Family(
     "toposcope_drifted_groups",
     "gauge",
     "Groups of results that are outside their baseline now, by relation.",
     ("relation",),
+)
+_DRIFT_GROUP: Final = ("probe", "model", "variant", "relation")
+DRIFT_STATE: Final = Family(
+    "toposcope_drift_group_state",
+    "gauge",
+    "1 for the state of a group watched for drift, 0 for the others; only a stable one raises events.",
+    (*_DRIFT_GROUP, "state"),
+)
+DRIFT_VARIATION: Final = Family(
+    "toposcope_drift_group_variation_ratio",
+    "gauge",
+    "By how much the visits of a watched group differ while nothing changes; absent while it is learnt.",
+    _DRIFT_GROUP,
+)
+DRIFT_CHANGED: Final = Family(
+    "toposcope_drift_group_last_change_timestamp_seconds",
+    "gauge",
+    "When a watched group last changed, in seconds since the epoch; absent if it never did.",
+    _DRIFT_GROUP,
 )
 AUDIT: Final = Family("toposcope_audit_findings", "gauge", "Findings of the audit, by check.", ("check",))
 SELF_TEST: Final = Family(
@@ -186,7 +217,8 @@ LEFT_OUT: Final = Family(
 FIXED: Final = (
     BUILD, REPLAY, MACHINE, SETTING, SETS, CPU, NODE_MEMORY, NODE_DISTANCE, DOUBTS, VERDICT, SUCCESS,
     MODE_SHARE, TARGETS, PAIR_VERDICTS, PAIR_SUCCESS, PLACEMENT, CLAIM_VERDICT, CLAIM_RATIO, AGREEMENT,
-    DRIFTED, AUDIT, SELF_TEST, SELF_TEST_TIME, EVENTS, VISITS, FAULTS, KEPT, DROPPED, DURATION, CPU_TIME,
+    AGREEMENT_RATIO, DISAGREEING, DRIFTED, DRIFT_STATE, DRIFT_VARIATION, DRIFT_CHANGED, AUDIT, SELF_TEST,
+    SELF_TEST_TIME, EVENTS, VISITS, FAULTS, KEPT, DROPPED, DURATION, CPU_TIME,
     PROBE_SUCCESS, PLANNED, LOCK_WAITS, POSTPONED, PRESSURE, FULL_LOOKS, BUDGET_LIMIT, BUDGET_SPENT,
     BUDGET_BALANCE, LEFT_OUT,
 )  # fmt: skip

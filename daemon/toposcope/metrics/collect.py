@@ -9,10 +9,13 @@ from __future__ import annotations
 import functools
 import platform
 from collections.abc import Iterator, Sequence
+from typing import get_args
 
 from toposcope import __version__
 from toposcope.groups import DOMAIN_LEVELS, domains_of_cpus
 from toposcope.judgements import AGREEMENT_STATES, CLAIM_VERDICTS, Judgements
+from toposcope.measure.drift import State
+from toposcope.measure.watch import GroupStanding
 from toposcope.metrics import catalogue
 from toposcope.metrics.family import Limit, Part, Samples
 from toposcope.metrics.grouped import domain_pair_parts, result_parts
@@ -125,17 +128,48 @@ def _add_judgements(judgements: Judgements, samples: Samples) -> None:
         for stat, ratio in (("estimate", claim.ratio), ("low", low), ("high", high)):
             if ratio is not None:
                 samples.add(catalogue.CLAIM_RATIO, ratio, claim=claim.claim, stat=stat)
-    for relation, state in judgements.agreement.items():
-        for each in AGREEMENT_STATES:
-            samples.add(catalogue.AGREEMENT, float(state == each), relation=relation, state=each)
-    for relation, count in judgements.drifted.items():
-        samples.add(catalogue.DRIFTED, count, relation=relation)
+    _add_agreement(judgements, samples)
+    _add_drift(judgements, samples)
     for check, count in judgements.audit_findings.items():
         samples.add(catalogue.AUDIT, count, check=check)
     if judgements.self_test_regret_ratio is not None:
         samples.add(catalogue.SELF_TEST, judgements.self_test_regret_ratio)
     if judgements.self_test_time_s is not None:
         samples.add(catalogue.SELF_TEST_TIME, judgements.self_test_time_s)
+
+
+def _add_agreement(judgements: Judgements, samples: Samples) -> None:
+    for relation, state in judgements.agreement.items():
+        for each in AGREEMENT_STATES:
+            samples.add(catalogue.AGREEMENT, float(state == each), relation=relation, state=each)
+    for level in judgements.declared.levels if judgements.declared else ():
+        if level.agreement is not None:
+            samples.add(catalogue.AGREEMENT_RATIO, level.agreement, relation=level.level)
+        samples.add(catalogue.DISAGREEING, len(level.disagreeing_cpus), relation=level.level)
+
+
+def _add_drift(judgements: Judgements, samples: Samples) -> None:
+    for relation, count in judgements.drifted.items():
+        samples.add(catalogue.DRIFTED, count, relation=relation)
+    for group in judgements.drift_groups:
+        _add_drift_group(group, samples)
+
+
+def _add_drift_group(group: GroupStanding, samples: Samples) -> None:
+    variant = group.variant.split(",")
+    model = next((each for each in variant if each.startswith("model=")), "")
+    labels = {
+        "probe": group.probe,
+        "model": model.removeprefix("model="),
+        "variant": ",".join(each for each in variant if each != model),
+        "relation": group.relation,
+    }
+    for state in get_args(State):
+        samples.add(catalogue.DRIFT_STATE, float(group.state == state), state=state, **labels)
+    if group.variation_ratio is not None:
+        samples.add(catalogue.DRIFT_VARIATION, group.variation_ratio, **labels)
+    if group.changed_s is not None:
+        samples.add(catalogue.DRIFT_CHANGED, group.changed_s, **labels)
 
 
 def _add_left_out(left_out: Sequence[tuple[str, int]], samples: Samples) -> None:
