@@ -6,16 +6,20 @@ for what identifies this host.
 
 from __future__ import annotations
 
+import base64
 import http.client
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
+import time
 import urllib.parse
 from collections.abc import Iterator
 from pathlib import Path
 
+import bcrypt
 import pytest
 
 from integration.daemon_process import DaemonProcess
@@ -24,7 +28,8 @@ _SECRET = "correct-horse-battery-staple"
 _PATHS = (
     "/", "/metrics", "/-/healthy", "/-/ready", "/openapi.json", "/api/v1/topology", "/api/v1/probes", "/api/v1/results",
     "/api/v1/matrix/cacheline_cas", "/api/v1/matrix/cacheline_cas?format=csv", "/api/v1/report", "/api/v1/audit",
-    "/api/v1/status", "/api/v1/events", "/api/v1/recommend?workers=2",
+    "/api/v1/status", "/api/v1/events", "/api/v1/recommend?workers=2", "/api/v1/results?at=0",
+    "/page/live", "/page/measured", "/page/topology.svg", "/page/heatmap/cacheline_cas",
 )  # fmt: skip
 # Refusals of every kind: not there, bad query, wrong method, not enabled, foreign host, too large, no HTTP.
 _REFUSED = (
@@ -99,7 +104,9 @@ def test_answers_refusals_exports_and_captures_give_away_what_is_listed_only(
 ) -> None:
     project = str(Path(__file__).resolve().parents[2])
     marks = [_SECRET, "folder-of-customer-x", project, *_identifying()]
-    for path in _PATHS:
+    result = urllib.parse.quote(run.json("/api/v1/results")["results"][0]["id"])
+    of_a_result = (f"/api/v1/results/{result}", f"/api/v1/history/{result}", f"/page/history.svg?id={result}")
+    for path in (*_PATHS, *of_a_result):
         status, body = run.get(path)
         assert status == 200, path
         _assert_gives_nothing_away(path, body, marks)
@@ -120,3 +127,29 @@ def test_a_log_without_errors_names_no_folder_and_no_secret(run: DaemonProcess) 
     _assert_gives_nothing_away(
         "the log", run.log().encode(), [_SECRET, "folder-of-customer-x", *_identifying()]
     )
+
+
+def test_a_web_configuration_that_becomes_bad_gives_none_of_its_values_away(tmp_path: Path) -> None:
+    """Neither to the log nor to an event, nor to who asks: mistakes at every place where a secret may stand."""
+    digest = bcrypt.hashpw(_SECRET.encode(), bcrypt.gensalt(6)).decode()
+    file = tmp_path / "web.yml"
+    good = f"basic_auth_users: {{alice: '{digest}'}}\n"
+    bad = (f"basic_auth_users: {{alice: {_SECRET}}}\n", f"basic_auth_users: [{digest}]\n", f"{_SECRET}: 1\n",
+           f"basic_auth_users:\n  alice:{digest}\n", f"tls_server_config: {{cert: {_SECRET}}}\n")  # fmt: skip
+    file.write_text(good)
+    credentials = base64.b64encode(f"alice:{_SECRET}".encode()).decode()
+    settings = {"probes": {"enabled": False}, "web": {"config_file": "web.yml"}, "log": {"level": "debug"}}
+    with DaemonProcess(tmp_path, settings) as daemon:
+        for text in bad:
+            file.write_text(text)
+            daemon.process.send_signal(signal.SIGHUP)
+            time.sleep(0.3)
+        status, events = daemon.get("/api/v1/events", {"Authorization": f"Basic {credentials}"})
+        assert status == 200, "the old settings stay in force"
+        assert daemon.get("/api/v1/events", {"Authorization": "Basic x"})[0] == 401
+        daemon.stop()
+    assert "web.yml" in daemon.log()
+    for where, text in (("the log", daemon.log()), ("an event", events.decode())):
+        assert _SECRET not in text, (where, text)
+        assert digest not in text, (where, text)
+        assert digest[-20:] not in text, (where, text)
