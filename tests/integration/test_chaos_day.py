@@ -178,7 +178,7 @@ async def _live(daemon: service.Service, clock: ManualClock) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(7200)
 def test_a_day_under_hotplug(folder: Path, clock: ManualClock) -> None:
     settings = config.parse(
         f"web: {{listen_address: '127.0.0.1:0'}}\nstore: {{directory: {folder / 'store'}}}\n"
