@@ -2,7 +2,7 @@
 
     python bench/bench_runtime.py checks [ROUNDS] [--lmbench DIR] [--limit-s S]
                                                                     in turns with others (runtime_checks.py)
-    python bench/bench_runtime.py reports [COUNT]                   how long each takes; do verdicts differ?
+    python bench/bench_runtime.py reports [COUNT] [--keep FOLDER]   how long each takes; do verdicts differ?
     python bench/bench_runtime.py planted [COUNT]                   how often planted effects are seen as such
 
 Every check runs in a process of its own, pinned to the same CPUs as the probe, in turn with it, so that both
@@ -145,8 +145,11 @@ def figures(values: list[float]) -> str:
     return f"{statistics.median(values):{form}} ({min(values):{form}} to {max(values):{form}})"
 
 
-def reports(count: int) -> None:
-    """Make so many reports, each with a store of its own, and hold their verdicts against each other."""
+def reports(count: int, keep: Path | None) -> None:
+    """Make so many reports, each with a store of its own, and hold their verdicts against each other.
+
+    Their documents are written to the folder `keep`.
+    """
     verdicts: dict[str, list[str]] = {}
     for number in range(count):
         with tempfile.TemporaryDirectory() as state:
@@ -154,10 +157,12 @@ def reports(count: int) -> None:
             done = subprocess.run(
                 [sys.executable, "-m", "toposcope", "report", "--measure", "--format", "json"],
                 capture_output=True, check=True, env={**os.environ, "XDG_STATE_HOME": state},
-                timeout=_REPORT_S_MAX,
+                text=True, timeout=_REPORT_S_MAX,
             )  # fmt: skip
             duration_s = time.monotonic() - begin_s
         print(f"report {number + 1}: {duration_s:.0f} s", flush=True)
+        if keep is not None:
+            (keep / f"report-{number + 1}.json").write_text(done.stdout)
         for claim in json.loads(done.stdout):
             low, high = claim["interval"] or (float("nan"), float("nan"))
             ratio = f" {claim['ratio']:.3g} ({low:.3g} to {high:.3g})" if claim["interval"] else ""
@@ -176,15 +181,15 @@ def reports(count: int) -> None:
 
 
 def planted(count: int) -> None:
-    """Run the tests of planted effects so often, and count by test how often each passed."""
+    """Run the tests of planted effects so often; how often each passed. A second attempt counts anew."""
     passed: Counter[str] = Counter()
     seen: Counter[str] = Counter()
     for number in range(count):
         done = subprocess.run(
-            [sys.executable, "-m", "pytest", "-q", "-rA", "-p", "no:cacheprovider", str(PLANTED)],
+            [sys.executable, "-m", "pytest", "-q", "-rAR", "-p", "no:cacheprovider", str(PLANTED)],
             capture_output=True, check=False, text=True, cwd=PLANTED.parents[2],
         )  # fmt: skip
-        for word, name in re.findall(r"^(PASSED|FAILED) \S+::(\S+)", done.stdout, re.MULTILINE):
+        for word, name in re.findall(r"^(PASSED|FAILED|RERUN) \S+::(\S+)", done.stdout, re.MULTILINE):
             seen[name] += 1
             passed[name] += word == "PASSED"
         load = os.getloadavg()[0]
@@ -197,12 +202,13 @@ def main() -> None:
     parser.add_argument("what", choices=("checks", "reports", "planted"))
     parser.add_argument("count", type=int, nargs="?", default=3)
     parser.add_argument("--lmbench", type=Path)
+    parser.add_argument("--keep", type=Path)
     parser.add_argument("--limit-s", type=float, default=3600.0)
     options = parser.parse_args()
     if options.what == "checks":
         compare(options.count, options.lmbench, options.limit_s)
     elif options.what == "reports":
-        reports(options.count)
+        reports(options.count, options.keep)
     else:
         planted(options.count)
 

@@ -88,7 +88,8 @@ class Tasks:
 
     def ratio(self) -> float:
         """How many were under way at once, on average from the first one's begin to the last one's end."""
-        return sum(self._wanted) / (max(self._ends) - min(self._begins))
+        wanted_ns, span_ns = sum(self._wanted), max(self._ends) - min(self._begins)
+        return float(wanted_ns / span_ns)
 
 
 def wanted_time_ns() -> int:
