@@ -17,14 +17,14 @@ import toposcope_probes
 from machines import MACHINES
 from toposcope.choices import probe_choices
 from toposcope.config import Config
-from toposcope.measure.plan import Task, plan
+from toposcope.measure.plan import MATRIX_PROBE, Task, plan
+from toposcope.measure.schedule import MATRIX_STEP_S
 from toposcope.topology.model import Machine
 from toposcope_probes.contract import Program
 
 START_MS = 1.5
 DAY_S = 86_400
 # Own CPU time a visit by bench_matrix.py and a commit more, and a scrape by docs/benchmarks-scrape.md.
-LONG_VISIT_MS = 100
 OWN_MS_A_VISIT = 1.5
 SCRAPE_MS = 1.6
 SCRAPES_A_DAY = DAY_S / 15
@@ -48,6 +48,7 @@ class Sums:
     long_s: float = 0.0
     saturated_s: float = 0.0
     first_look_s: float = 0.0
+    matrix_pairs: int = 0
 
     @property
     def total_s(self) -> float:
@@ -59,14 +60,19 @@ def add_up(described: Machine) -> Sums:
     """The sums over the daemon's plan for a machine."""
     sums = Sums()
     for task in plan(
-        described, probe_choices(Config()), cpus=described.online_cpus, interpreters=("python3",)
+        described,
+        probe_choices(Config()),
+        cpus=described.online_cpus,
+        interpreters=("python3",),
+        is_lasting=True,
     ):
         visits_a_day, target = DAY_S / task.choice.interval_s, task.identity.target
         cost_s = cpu_ms(task) / 1000 * visits_a_day
         sums.tasks[task.spec.name] += 1
+        sums.matrix_pairs += task.tier == 2
         sums.by_probe[task.spec.name] += cost_s
         sums.own_s += OWN_MS_A_VISIT / 1000 * visits_a_day
-        sums.long_s += cost_s * (task.spec.visit_ms > LONG_VISIT_MS)
+        sums.long_s += cost_s * task.is_long
         for cpu in target.cpus:
             sums.by_cpu[cpu] += cost_s / len(target.cpus)
         if task.spec.saturates:
@@ -84,6 +90,9 @@ def main() -> None:
     """Print one line a probe, and the sums against the budgets."""
     sums = {label: add_up(described) for label, described in MACHINES.items()}
     each = list(sums.values())
+    matrix_spec = toposcope_probes.find(MATRIX_PROBE)
+    assert matrix_spec is not None
+    pair_s = (2 * matrix_spec.visit_ms + START_MS + OWN_MS_A_VISIT) / 1000
     print("| probe | period | " + " | ".join(f"{label}: targets, CPU s a day" for label in sums) + " |")
     print("|---|---|" + "---|" * len(sums))
     for spec in toposcope_probes.load_all():
@@ -93,11 +102,14 @@ def main() -> None:
     for what, values in (
         ("the daemon itself", [f"{one.own_s:.0f}" for one in each]),
         ("all, of 864 (1 % of one CPU)", [f"{one.total_s:.0f}" for one in each]),
-        ("long visits, of 518", [f"{one.long_s:.0f}" for one in each]),
+        ("long visits, of 576", [f"{one.long_s:.0f}" for one in each]),
         ("the CPU that bears most, of 432", [f"{max(one.by_cpu.values()):.0f}" for one in each]),
         ("seconds of saturation, of 86", [f"{one.saturated_s:.0f}" for one in each]),
         ("the node that bears most, of 43", [f"{max(one.by_node.values()):.0f}" for one in each]),
         ("first look at representatives, s", [f"{one.first_look_s:.1f}" for one in each]),
+        ("pairs of the matrix beyond these", [f"{one.matrix_pairs}" for one in each]),
+        ("first time through them, h", [f"{one.matrix_pairs * MATRIX_STEP_S / 3600:.1f}" for one in each]),
+        ("CPU s that this takes once", [f"{one.matrix_pairs * pair_s:.0f}" for one in each]),
     ):
         print(f"| {what} | | {' | '.join(values)} |")
     sys.stdout.flush()

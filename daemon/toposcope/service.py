@@ -159,6 +159,7 @@ class Service:
             cpus=measurable_cpus(self._view.machine, self._settings.probes),
             interpreters=self._interpreters,
             seed=int(self._view.fingerprint, 16),
+            is_lasting=True,
         )
         self._loop.set_tasks(more_often(tasks, self._settings.probes.budget_ratio))
 

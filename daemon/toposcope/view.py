@@ -10,7 +10,7 @@ import functools
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from toposcope import placement, replay
 from toposcope.groups import DomainPair, Group, GroupIndex
@@ -23,6 +23,11 @@ from toposcope.results import Identity, Result, Visit
 from toposcope.topology.model import Machine
 
 Source = Literal["live", "replay"]
+
+# A result is judged by its newest visits: 64 at most (`validity`), those of two weeks, or four where these
+# are fewer. Else the thousands of pairs of a large matrix, visited once a week, would take 0.7 GiB in a year.
+_VISITS_OLD_MAX: Final = 4
+_OLD_S: Final = 14 * 86_400.0
 
 
 @dataclass(slots=True)
@@ -71,6 +76,7 @@ class View:
     def load(self, identity: Identity, measure: str, visits: Sequence[Visit]) -> None:
         """Take over what the store holds of one result."""
         kept = deque(visits, maxlen=validity.WINDOW_VISITS_MAX)
+        _forget_old(kept)
         self._visits[identity.id] = kept
         self.take(validity.judge_result(identity, measure, tuple(kept)))
 
@@ -78,6 +84,7 @@ class View:
         """Add a visit and judge its target anew; returns the new result."""
         kept = self._visits.setdefault(identity.id, deque(maxlen=validity.WINDOW_VISITS_MAX))
         kept.append(visit)
+        _forget_old(kept)
         result = validity.judge_result(identity, measure, tuple(kept))
         self.take(result)
         return result
@@ -227,6 +234,12 @@ def matrix_of(cpus: Iterable[int], cells: Mapping[tuple[int, int], float]) -> Ma
 
 def _matches(variant: Mapping[str, str], wanted: Mapping[str, str] | None) -> bool:
     return all(variant.get(key) == value for key, value in (wanted or {"model": "thread"}).items())
+
+
+def _forget_old(visits: deque[Visit]) -> None:
+    """Oldest first: drop those that are too old, but for the newest few."""
+    while len(visits) > _VISITS_OLD_MAX and visits[0].time_s < visits[-1].time_s - _OLD_S:
+        visits.popleft()
 
 
 def _increase(counts: dict[str, int], key: str, by: int = 1) -> None:

@@ -2,8 +2,8 @@
 
 Tier 0 holds one representative target of every relation, node pair and core set, so that a first answer
 comes soon; tier 1 adds pairs drawn at random from each relation, which shows whether the representative
-is one; tier 2 is the rest of the CPU × CPU matrix once a day, for the probe that the matrix is made of and
-up to 64 CPUs. On larger machines the daemon knows a sample; `toposcope matrix --measure` measures all pairs.
+is one; tier 2 is the rest of the CPU × CPU matrix, for the probe that the matrix is made of: every pair up to
+128 CPUs, and of larger machines as many of each class of pairs as a daemon can hold (`matrix_order`).
 
 Only tier 0 comes round once an interval: that is the cheap look which tells whether everything is as it was.
 The random pairs come round more seldom, and all at once where a representative moved (`revalidation`).
@@ -20,6 +20,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from toposcope.measure.core_sets import compact_order, core_sets
+from toposcope.measure.matrix_order import pairs_by_turns
 from toposcope.results import Identity, Target
 from toposcope.topology.model import RELATIONS, Machine
 from toposcope_probes.contract import ProbeSpec, TargetKind
@@ -27,9 +28,12 @@ from toposcope_probes.contract import ProbeSpec, TargetKind
 RANDOM_PAIRS_PER_RELATION: Final = 4
 # The probe whose pairs make up the full matrix, and the variant that is measured for all pairs.
 MATRIX_PROBE: Final = "cacheline_cas"
-# Up to so many CPUs the daemon measures every pair (2,016): each costs memory and time at every rendering.
-_MATRIX_CPUS_MAX: Final = 64
-_MATRIX_INTERVAL_S: Final = 86_400.0
+# So many pairs of the matrix a daemon measures and holds at most: 128 CPUs have 8,128, some 50 MiB. 384 CPUs
+# have 73,536, and each costs memory in the view (which bounds it) and time at rendering.
+MATRIX_PAIRS_MAX: Final = 8192
+# Up to so many CPUs (2,016 pairs) each pair is visited once a day, on larger machines once a week.
+_DAILY_MATRIX_CPUS_MAX: Final = 64
+_DAY_S: Final = 86_400.0
 # Random pairs come round once in so many intervals of their probe.
 _TIER_1_INTERVALS: Final = 6
 # Beyond this many CPUs representatives and random pairs are drawn from a sample of the pairs.
@@ -39,6 +43,9 @@ _CORE_SET_CPUS_MAX: Final = 64
 _BUDGET_SHARE_WANTED: Final = 0.5
 _INTERVAL_FACTOR_MIN: Final = 0.1
 _SCALED_VISIT_MS_MAX: Final = 50.0
+# Visits longer than this, or of more CPU time, are paid from a share of the budget of their own.
+_LONG_VISIT_MS: Final = 100.0
+_LONG_VISIT_CPU_MS: Final = 400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +75,16 @@ class Task:
         """The probe's spec."""
         return self.choice.spec
 
+    @property
+    def cpu_ms(self) -> float:
+        """What a visit costs by the spec: every CPU of the target for its time, one where it names none."""
+        return self.spec.visit_ms * max(1, len(self.identity.target.cpus))
+
+    @property
+    def is_long(self) -> bool:
+        """Whether a visit takes so long, or so many CPUs, that others had better not wait for it."""
+        return self.spec.visit_ms > _LONG_VISIT_MS or self.cpu_ms > _LONG_VISIT_CPU_MS
+
 
 def plan(
     machine: Machine,
@@ -76,8 +93,12 @@ def plan(
     cpus: Iterable[int],
     interpreters: Sequence[str] = (),
     seed: int = 0,
+    is_lasting: bool = False,
 ) -> tuple[Task, ...]:
-    """All tasks of the daemon on `cpus`, most important first. `seed` draws the random pairs."""
+    """All tasks on `cpus`, most important first. `seed` draws the random pairs.
+
+    `is_lasting` where there are days to measure in: else a large machine's matrix is left out.
+    """
     usable = tuple(sorted(set(cpus) & set(machine.online_cpus)))
     tasks: list[Task] = []
     for choice in choices:
@@ -90,18 +111,24 @@ def plan(
                 if not _says_nothing_new(machine, target, variant)
             ]
     planned = {task.identity.id for task in tasks}
-    tasks += [task for task in _rest_of_matrix(machine, choices, usable) if task.identity.id not in planned]
+    if is_lasting or len(usable) <= _DAILY_MATRIX_CPUS_MAX:
+        matrix = _matrix(machine, choices, usable, seed)
+        tasks += [task for task in matrix if task.identity.id not in planned]
     return tuple(sorted(tasks, key=lambda task: task.tier))
 
 
-def _rest_of_matrix(
-    machine: Machine, choices: Sequence[ProbeChoice], cpus: Sequence[int]
+def _matrix(
+    machine: Machine, choices: Sequence[ProbeChoice], cpus: Sequence[int], seed: int
 ) -> tuple[Task, ...]:
-    """Every pair in the matrix's variant, once a day or as a person set it."""
-    for choice in choices:
-        if choice.spec.name == MATRIX_PROBE and len(cpus) <= _MATRIX_CPUS_MAX:
-            return matrix_tasks(machine, _less_often(choice, _MATRIX_INTERVAL_S), cpus)
-    return ()
+    """The matrix's pairs in its variant, classes by turns, once a day or a week or as a person set it."""
+    days = 1 if len(cpus) <= _DAILY_MATRIX_CPUS_MAX else 7
+    return tuple(
+        Task(_less_often(choice, days * _DAY_S), identify(machine, choice.spec, Target(pair), variant), 2)
+        for choice in choices
+        if choice.spec.name == MATRIX_PROBE
+        for variant in itertools.islice(variants(machine, choice.spec), 1)
+        for pair in pairs_by_turns(machine, cpus, MATRIX_PAIRS_MAX, seed)
+    )
 
 
 def matrix_tasks(machine: Machine, choice: ProbeChoice, cpus: Iterable[int]) -> tuple[Task, ...]:
@@ -129,9 +156,8 @@ def more_often(tasks: Sequence[Task], budget_ratio: float) -> tuple[Task, ...]:
 
 
 def _cpu_ratio(task: Task) -> float:
-    """CPU seconds a second, by the spec: every CPU of the target for the time of a visit."""
-    cpus = max(1, len(task.identity.target.cpus))
-    return cpus * task.spec.visit_ms / 1000 / task.choice.interval_s
+    """CPU seconds a second, by the spec."""
+    return task.cpu_ms / 1000 / task.choice.interval_s
 
 
 def _with_interval(task: Task, factor: float) -> Task:
