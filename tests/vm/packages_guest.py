@@ -1,11 +1,13 @@
-"""Runs in a guest without a network: the .deb as an operator meets it, under a real systemd. Standard library only.
+"""Runs in a guest without a network: the package as an operator meets it, under a real systemd. Standard library only.
 
     packages_guest.py upgrade    install, upgrade, remove, purge; prints `clean`
+    packages_guest.py rpm        the same of the .rpm, by rpm; prints `clean`
     packages_guest.py heal       unplug CPUs, kill and stop the daemon; prints `healed`
     packages_guest.py drop-ins   each drop-in and the socket unit by itself; prints `fitted`
     packages_guest.py probes     every default probe once, below the unit as it is shipped; prints `measured`
 
-/share holds old.deb and new.deb, drop-ins/, and web/ with web.yml and what it names. The unit and its times are those of the package; only config.yaml is changed.
+/share holds old and new .deb and .rpm, drop-ins/, and web/ with web.yml and what it names. The unit and its times are
+those of the package; only config.yaml is changed.
 """
 
 from __future__ import annotations
@@ -84,8 +86,10 @@ def visits() -> dict[str, int]:
 
 
 def files() -> set[str]:
-    """Everything on the disk but what dpkg, the journal and Python keep for themselves."""
-    skipped = ("/var/lib/dpkg/", "/var/log/", "/var/cache/", "/tmp/", "/share/", f"{Path.home()}/.cache/")
+    """Everything on the disk but what dpkg, rpm, the journal and Python keep for themselves."""
+    home = Path.home()
+    skipped = ("/var/lib/dpkg/", "/var/lib/rpm", f"{home}/.rpmdb", "/var/log/", "/var/cache/", "/tmp/", "/share/",
+               f"{home}/.cache/")  # fmt: skip
     listing = said(
         "find", "/", "-xdev", "-not", "-path", "/proc*", "-not", "-path", "/sys/*", "-not", "-path", "/run/*"
     )
@@ -98,8 +102,18 @@ def files() -> set[str]:
 
 
 def install(package: str) -> None:
-    """As unattended upgrades do it: a configuration that both sides changed is kept without a question."""
-    said("dpkg", "--force-confold", "--install", f"/share/{package}.deb")
+    """As unattended upgrades do it: a configuration that both sides changed is kept without a question.
+
+    By rpm its dependencies, which are those of another distribution, are not asked for: they are here all the same.
+    """
+    if is_rpm():
+        said("rpm", "--upgrade", "--nodeps", f"/share/{package}.rpm")
+    else:
+        said("dpkg", "--force-confold", "--install", f"/share/{package}.deb")
+
+
+def is_rpm() -> bool:
+    return sys.argv[1] == "rpm"
 
 
 def exposure() -> float:
@@ -171,6 +185,20 @@ def check_removal(before: set[str]) -> None:
     say("purged; nothing is left")
 
 
+def check_erasure(before: set[str]) -> None:
+    """What `rpm --erase` leaves: the results, and the configuration that was changed under another name."""
+    said("rpm", "--erase", "toposcope")
+    left = files() - before
+    saved = f"{CONFIG}.rpmsave"
+    allowed = (saved, str(STATE), "/var/lib/toposcope", "/var/lib/private")
+    assert saved in left
+    assert not [name for name in left - {str(CONFIG.parent)} if not name.startswith(allowed)], sorted(left)
+    assert (STATE / "results.db").exists()
+    assert property_of("LoadState") == "not-found"
+    assert not before - files(), sorted(before - files())
+    say(f"erased; left: {', '.join(sorted(left))}")
+
+
 def start(package: str) -> None:
     """Install where no network is, and have it measure with all the budget it wants: there are results to lose."""
     links = sorted(path.name for path in Path("/sys/class/net").iterdir())
@@ -185,7 +213,10 @@ def upgrade() -> None:
     before = files()
     start("old")
     check_upgrade()
-    check_removal(before)
+    if is_rpm():
+        check_erasure(before)
+    else:
+        check_removal(before)
     print("clean")
 
 
@@ -263,7 +294,8 @@ def check_socket() -> None:
     began_s = time.monotonic()
     after = ask("/api/v1/status")  # refused at once if nobody held the address
     waited_s = time.monotonic() - began_s
-    assert after and property_of("MainPID") not in ("0", pid)
+    assert after
+    assert property_of("MainPID") not in ("0", pid)
     assert before.keys() <= visits().keys()
     say(f"{SOCKET}: a request during a restart waited {waited_s:.0f} s and was answered")
 
@@ -291,13 +323,17 @@ def measure(probe: str, cpus: list[int]) -> tuple[set[str], set[str]]:
 
 
 def probes() -> None:
-    """Each default probe is asked for on few CPUs. What an emulated machine is too slow for is told apart."""
+    """Each default probe is asked for on few CPUs. What an emulated machine is too slow for is told apart.
+
+    With arguments, only the probes that they name.
+    """
     install("new")
     CONFIG.write_text("web: {enable_lifecycle: true}\nprobes: {budget_ratio: 0.0001}\n")
     said("systemctl", "restart", UNIT)
     wait_for("the API", lambda: bool(ask("/api/v1/status")))
     cores = ask("/api/v1/topology")["cores"]
     names = [each["name"] for each in ask("/api/v1/probes")["probes"] if not each["on_request_only"]]
+    names = [name for name in names if name in (sys.argv[2:] or names)]
     outcomes: dict[str, list[str]] = {"with results": [], "too slow here": [], "denied": []}
     for name in names:
         cpus = cores[0] if name == "smt_interference" else [cores[0][0], cores[-1][0]]
@@ -318,4 +354,4 @@ def probes() -> None:
 
 
 if __name__ == "__main__":
-    {"upgrade": upgrade, "heal": heal, "drop-ins": drop_ins, "probes": probes}[sys.argv[1]]()
+    {"upgrade": upgrade, "rpm": upgrade, "heal": heal, "drop-ins": drop_ins, "probes": probes}[sys.argv[1]]()

