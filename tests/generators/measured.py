@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from random import Random
 
+from generators.kinds import KINDS
 from generators.shapes import FAMILIES, Labels, Shape, nested
 from toposcope.matrix import Matrix
 
@@ -74,15 +75,21 @@ def sample(seed: int, *, large: bool = False) -> Sample:
     return measure(FAMILIES[family](rng, 128), draw_noise(rng), rng, name=f"{family}-{seed}")
 
 
+def kind_sample(seed: int) -> Sample:
+    """The machine number `seed` of those of `kinds`, which take turns: the same one each time."""
+    kind = sorted(KINDS)[seed % len(KINDS)]
+    rng = Random(f"toposcope kind {seed}")
+    return measure(KINDS[kind](rng), draw_noise(rng), rng, name=f"{kind}-{seed}")
+
+
 def measure(shape: Shape, noise: Noise, rng: Random, *, name: str) -> Sample:
     """Measure `shape` once: noise, quantisation, spoilt pairs, shuffled ids with holes, one or both triangles."""
     values = _noisy(shape, noise, rng)
-    truths = {label: _groups(labels) for label, labels in _truths(shape).items()}
-    required = {label for label, groups in truths.items() if _is_required(values, groups)}
-    verdicts = _verdicts(values, bool(required), noise.zero_cells)
-    small = {frozenset(pair) for label in required for group in truths[label] if len(group) < 4
-             for pair in pairwise(sorted(group) + sorted(group))}  # fmt: skip
-    cells = _spoilt(values, noise, rng, small)
+    truths = {label: groups_of(labels) for label, labels in _truths(shape).items()}
+    required = {label for label, groups in truths.items() if is_required(values, groups)}
+    cells = spoilt(values, noise, rng, small_pairs(truths[label] for label in required))
+    is_junk = noise.zero_cells > 0 or all(cell is None for row in cells for cell in row)
+    answers = frozenset({"unusable"}) if is_junk else verdicts(values, bool(required))
     count = shape.cpu_count
     ids = rng.sample(range(0, 3 * count, rng.choice((1, 3))), count)
     order = sorted(range(count), key=ids.__getitem__)
@@ -92,7 +99,13 @@ def measure(shape: Shape, noise: Noise, rng: Random, *, name: str) -> Sample:
         return {label: frozenset(frozenset(ids[i] for i in g) for g in truths[label]) for label in chosen}
 
     return Sample(name, shape, noise, matrix, renamed(sorted(required)),
-                  renamed(sorted(set(truths) - required)), verdicts)  # fmt: skip
+                  renamed(sorted(set(truths) - required)), answers)  # fmt: skip
+
+
+def small_pairs(partitions: Iterable[Groups]) -> set[frozenset[int]]:
+    """The pairs inside groups of less than four: nobody could guess those, so they keep their values."""
+    return {frozenset(pair) for groups in partitions for group in groups if len(group) < 4
+            for pair in pairwise(sorted(group) + sorted(group))}  # fmt: skip
 
 
 def _noisy(shape: Shape, noise: Noise, rng: Random) -> list[list[float]]:
@@ -118,9 +131,10 @@ def _noisy(shape: Shape, noise: Noise, rng: Random) -> list[list[float]]:
     return values
 
 
-def _spoilt(
+def spoilt(
     values: list[list[float]], noise: Noise, rng: Random, kept: set[frozenset[int]]
 ) -> list[list[float | None]]:
+    """The cells as they were measured: one triangle or both, pairs missing or slow, but for those `kept`."""
     count = len(values)
     cells: list[list[float | None]] = [[None] * count for _ in range(count)]
     for i in range(count):
@@ -153,19 +167,25 @@ def _truths(shape: Shape) -> dict[str, Labels]:
     if 2 * wide.count(home) >= len(wide):
         closer = [*shape.levels[:-1], ("cpu", tuple(range(len(wide))))]
         for inner, labels in closer:
-            key = f"home_{name}" if inner == closer[-2 if len(closer) > 1 else -1][0] else f"home_{name}_{inner}"
+            key = (
+                f"home_{name}"
+                if inner == closer[-2 if len(closer) > 1 else -1][0]
+                else f"home_{name}_{inner}"
+            )
             truths[key] = tuple(-1 if wide[i] == home else labels[i] for i in range(len(wide)))
     return truths
 
 
-def _groups(labels: Labels) -> Groups:
+def groups_of(labels: Labels) -> Groups:
+    """The groups of positions that labels stand for."""
     members: dict[int, set[int]] = {}
     for cpu, label in enumerate(labels):
         members.setdefault(label, set()).add(cpu)
     return frozenset(map(frozenset, members.values()))
 
 
-def _is_required(values: list[list[float]], groups: Groups) -> bool:
+def is_required(values: list[list[float]], groups: Groups) -> bool:
+    """May a partition be asked for, by the rule of the published set?"""
     label = {cpu: index for index, group in enumerate(groups) for cpu in group}
     mates, strangers = [], []
     for i in range(len(values)):
@@ -180,9 +200,8 @@ def _is_required(values: list[list[float]], groups: Groups) -> bool:
     return _quantile(strangers, 0.01) >= REQUIRED_RATIO * _quantile(mates, 0.99)
 
 
-def _verdicts(values: list[list[float]], structured: bool, zero_cells: int) -> frozenset[str]:
-    if zero_cells:
-        return frozenset({"unusable"})
+def verdicts(values: list[list[float]], structured: bool) -> frozenset[str]:
+    """Which verdicts are right; `structured`: some level is required."""
     if structured:
         return frozenset({"structured"})
     pairs = [_both(values, i, j) for i in range(len(values)) for j in range(i)]

@@ -93,7 +93,7 @@ def _inferred(
         notes.append(f"{odd_pairs} pairs read far slower than all around them: left out as disturbed")
     cuts = candidate_cuts(join_order(logs), len(placed))
     chosen, given_up = choose(cuts, logs, quality.grain_ns(matrix))
-    levels = _whole(chosen)
+    levels = _whole(chosen, given_up)
     kept = math.prod(judged.certainty for judged in levels)
     certain = _calibrated(kept * math.prod(1 - judged.certainty for judged in given_up))
     notes += [_doubtful(judged) for judged in given_up if judged.certainty >= WORTH_MENTIONING]
@@ -105,12 +105,18 @@ def _inferred(
     return _without_levels(len(placed), quality.spread_ratio(undisturbed), certain, notes)
 
 
-def _whole(chosen: Sequence[Judged]) -> list[Judged]:
-    """The levels among the cuts that were chosen: those that cover the machine and are complete."""
-    levels = [judged for judged in chosen if judged.cut.covers_machine]
-    wider = [judged.cut for judged in levels[1:]]
-    incomplete = [is_incomplete(judged.cut, wide) for judged, wide in zip(levels, wider, strict=False)]
-    return [judged for judged, part in zip(levels, [*incomplete, False], strict=False) if not part]
+def _whole(chosen: Sequence[Judged], given_up: Sequence[Judged]) -> list[Judged]:
+    """The levels among the cuts that were chosen: those that cover the machine and are complete.
+
+    A cut that may be just the faster part of another one is no level, even if that one isn't certain either.
+    """
+    likely = [judged.cut for judged in given_up if judged.certainty >= WORTH_MENTIONING]
+    wider = [*(judged.cut for judged in chosen), *likely]
+    return [
+        judged
+        for judged in chosen
+        if judged.cut.covers_machine and not any(is_incomplete(judged.cut, wide) for wide in wider)
+    ]
 
 
 def _calibrated(product: float) -> float:

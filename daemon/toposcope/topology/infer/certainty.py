@@ -33,13 +33,15 @@ OFFSET, PER_SEPARATION, PER_STEP = -3.4, 2.7, 13.2
 class Judged:
     """A cut, the gap between its bands compared with their width, and the certainty that it is a level (0-1).
 
-    `near_ns` is the median latency of the pairs that join at this level.
+    `near_ns` is the median latency of the pairs that join at this level, `surprise` what speaks against it
+    because it shows on so few pairs or CPUs.
     """
 
     cut: Cut
     separation: float
     certainty: float
     near_ns: float | None
+    surprise: float = 0.0
 
 
 def choose(cuts: Sequence[Cut], logs: Rows, grain_ns: float = 0.0) -> tuple[list[Judged], list[Judged]]:
@@ -106,7 +108,8 @@ def _judged(cut: Cut, near: list[float], far: list[float], grain_ns: float) -> J
     # A few pairs that are one tick faster than all others are the clock's doing.
     step = cut.step - one_grain if _mostly_single(cut) else cut.step
     surprise = _surprise(cut, len(near), len(near) + len(far))
-    return Judged(cut, separation, certainty(separation, step, surprise), math.exp(near[len(near) // 2]))
+    near_ns = math.exp(near[len(near) // 2])
+    return Judged(cut, separation, certainty(separation, step, surprise), near_ns, surprise)
 
 
 def _surprise(cut: Cut, mates: int, pairs: int) -> float:

@@ -107,7 +107,7 @@ def is_incomplete(narrow: Cut, wide: Cut) -> bool:
     if max(before.values()) == 2:
         return False
     moves = set(zip(narrow.labels, wide.labels, strict=True))
-    return all(before[old] == 1 or before[old] == after[new] for old, new in moves)
+    return len(after) < len(before) and all(before[old] in (1, after[new]) for old, new in moves)
 
 
 def _form(finer: Labels, cut: Cut) -> Cut:
