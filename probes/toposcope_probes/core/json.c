@@ -36,20 +36,28 @@ void json_close(struct json *json, char bracket)
     append(json, &bracket, 1);
 }
 
+static bool needs_escape(char c)
+{
+    return c == '"' || c == '\\' || (unsigned char)c < 0x20;
+}
+
 void json_text(struct json *json, const char *text)
 {
     separate(json);
     append(json, "\"", 1);
-    for (; *text != '\0'; text++) {
-        unsigned char c = (unsigned char)*text;
-        char escaped[8];
-        if (c == '"' || c == '\\')
-            snprintf(escaped, sizeof escaped, "\\%c", c);
-        else if (c < 0x20)
-            snprintf(escaped, sizeof escaped, "\\u%04x", c);
-        else
-            snprintf(escaped, sizeof escaped, "%c", c);
-        append(json, escaped, strlen(escaped));
+    while (*text != '\0') {
+        size_t plain = 0;
+        while (text[plain] != '\0' && !needs_escape(text[plain]))
+            plain++;
+        append(json, text, plain); /* nearly always all of it */
+        text += plain;
+        if (*text != '\0') {
+            char escaped[8];
+            unsigned code = (unsigned char)*text;
+            snprintf(escaped, sizeof escaped, code < 0x20 ? "\\u%04x" : "\\%c", code);
+            append(json, escaped, strlen(escaped));
+            text++;
+        }
     }
     append(json, "\"", 1);
 }
