@@ -11,8 +11,10 @@ CPUs our own work runs beside what is measured; on larger machines it has a CPU 
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 import statistics
+import subprocess
 import tempfile
 import time
 
@@ -20,23 +22,25 @@ from rich.console import Console
 
 import toposcope_probes
 from machines import MACHINES
+from paired import DEFAULT_KERNELS
 from toposcope import config
 from toposcope.cli import _measuring, _partial
 from toposcope.measure.plan import ProbeChoice, Task, matrix_tasks
 from toposcope.results import Identity, Target
 from toposcope.topology.fingerprint import fingerprint
 
+PAIRS_A_RUN, KERNEL_RUNS = 64, 15
 # What issue 4 allows the whole matrix, in seconds.
 LIMITS_S = {"128 CPUs": 20.0, "384 CPUs": 180.0}
 
 
-def renamed_pairs(probe: str, count: int) -> list[Task]:
-    """As many tasks as wanted, all about CPUs 0 and 1."""
+def renamed_pairs(probe: str, model: str, count: int) -> list[Task]:
+    """As many tasks as wanted, all about CPUs 0 and 1, between threads or processes."""
     spec = toposcope_probes.find(probe)
     assert spec is not None
     choice = ProbeChoice(spec, spec.interval_s, spec.max_age_s)
     return [
-        Task(choice, Identity(probe, Target((0, 1), core_set=f"pair{number}"), {"model": "thread"}), 2)
+        Task(choice, Identity(probe, Target((0, 1), core_set=f"pair{number}"), {"model": model}), 2)
         for number in range(count)
     ]
 
@@ -68,25 +72,43 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=1000)
     parser.add_argument("--repeats", type=int, default=5)
     options = parser.parse_args()
-    for probe in ("cacheline_cas", "cacheline_handover"):
-        tasks = renamed_pairs(probe, options.pairs)
-        walls = []
+    for probe, model in itertools.product(("cacheline_cas", "cacheline_handover"), ("thread", "process")):
+        tasks = renamed_pairs(probe, model, options.pairs)
+        label, walls = f"{probe} {model}", []
         for _ in range(options.repeats):
             wall_ms, own_ms, sound = cost_ms(tasks)
             walls.append(wall_ms)
             print(
-                f"{probe}: {wall_ms:.2f} ms a pair, {own_ms:.2f} ms of it our own CPU; {sound:.1%} ok",
+                f"{label}: {wall_ms:.2f} ms a pair, {own_ms:.2f} ms of it our own CPU; {sound:.1%} ok",
                 flush=True,
             )
         price_ms = statistics.median(walls)
-        choice = tasks[0].choice
-        for label, limit_s in LIMITS_S.items():
-            machine = MACHINES[label]
-            pairs = len(matrix_tasks(machine, choice, machine.online_cpus))
-            print(
-                f"{probe}: {label}, {pairs} pairs: {pairs * price_ms / 1e3:.1f} s of {limit_s:.0f} s",
-                flush=True,
-            )
+        print(
+            f"{label}: median {price_ms:.2f} ms, kernels alone {kernels_ms(probe, model):.2f} ms", flush=True
+        )
+        if model == "thread":
+            show_whole(label, tasks[0].choice, price_ms)
+
+
+def show_whole(label: str, choice: ProbeChoice, price_ms: float) -> None:
+    """What the matrices take at that price a pair; they are measured between threads."""
+    for name, limit_s in LIMITS_S.items():
+        machine = MACHINES[name]
+        pairs = len(matrix_tasks(machine, choice, machine.online_cpus))
+        print(
+            f"{label}: {name}, {pairs} pairs: {pairs * price_ms / 1e3:.1f} s of {limit_s:.0f} s", flush=True
+        )
+
+
+def kernels_ms(probe: str, model: str) -> float:
+    """Wall ms a pair of the kernels' program alone, its start and end included: the median run."""
+    command = [str(DEFAULT_KERNELS), probe, f"model={model}", "pairs=" + ",".join(["0:1"] * PAIRS_A_RUN)]
+    times = []
+    for _ in range(KERNEL_RUNS):
+        begin_s = time.perf_counter()
+        subprocess.run(command, check=True, stdout=subprocess.PIPE)
+        times.append(1e3 * (time.perf_counter() - begin_s) / PAIRS_A_RUN)
+    return statistics.median(times)
 
 
 if __name__ == "__main__":
