@@ -194,7 +194,8 @@ def test_a_full_look_takes_the_matrix_step_by_step_and_in_its_order() -> None:
     matrix = _matrix(_plan(machine(BIG_128)))[:100]
     schedule = Schedule(matrix, 0.0, {task.identity.id: 0.0 for task in matrix})
     assert schedule.hasten(0.0, lambda _: True) == len(matrix)
-    taken, now_s = [], 0.0
+    taken: list[str] = []
+    now_s = 0.0
     while len(taken) < len(matrix):
         now_s += schedule.wait_s(now_s) or 0.0
         picked = schedule.next_task(now_s)
