@@ -2,13 +2,16 @@
 
 bench_drift.py false [--host-days 30000] [--groups 10] [--part 0/1] [--noise 0.04:0.5 ...]
                                                 false events a host-year, for each variation:autocorrelation
-bench_drift.py steps [--runs 1000] [--groups 8]  share of steps found within n visits, by size
+bench_drift.py gate [--runs 400]                share of series that are taken for steady, by their variation
+bench_drift.py steps [--runs 1000] [--groups 8] [--noise ...] [--learnt 14 28]
+                                                share of steps found within n visits, by size
 bench_drift.py traps                            ramps, spikes, moving vCPUs, heavy tails, heavier noise
 bench_drift.py replay FILE...                   recorded visits (tests/traces/*.json): steps, spikes
                                                 and ramps put into their own noise
 
-A host's `--groups` series share the false events that it may have. Deterministic: `--part 1/4` is the second
-quarter of the hosts, so that parts may run one after the other.
+`--daily`: one visit a day instead of 24. A host's `--groups` series share the false events that it may have.
+Deterministic: `--part 1/4` is the second quarter of the hosts, so that parts may run one after the other;
+`--seed` draws others.
 """
 
 from __future__ import annotations
@@ -27,7 +30,7 @@ sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "daemon"), str(ROOT / "probes")]
 
 from generators.traces import read_trace  # noqa: E402
 from toposcope.measure import modes  # noqa: E402
-from toposcope.measure.drift import GROUPS_MIN, Detector, Visit, detect  # noqa: E402
+from toposcope.measure.drift import DAILY, GROUPS_MIN, HOURLY, Detector, Rate, Visit, detect  # noqa: E402
 
 VISITS_A_DAY = 24
 DAYS = 300
@@ -58,22 +61,44 @@ def visits(values: Series, first: int = 0) -> list[Visit]:
     return [Visit(3600.0 * index, value, 0.02) for index, value in enumerate(estimates, first)]
 
 
-def false(host_days: int, groups: int, part: str, kinds: list[str]) -> None:
+def false(host_days: int, groups: int, part: str, kinds: list[str], rate: Rate, seed: int) -> None:
     number, parts = map(int, part.split("/"))
     hosts = range(number, -(-host_days // DAYS), parts)
+    count = DAYS * rate.visits_a_year // 365
     for kind in kinds:
         spread, autocorrelation = map(float, kind.split(":"))
-        events = noisy = 0
+        events, states = 0, dict.fromkeys(("stable", "learning", "noisy"), 0)
         for host in hosts:
-            rng = np.random.default_rng([host, int(spread * 1000), int(autocorrelation * 100)])
+            rng = np.random.default_rng([seed, host, int(spread * 1000), int(autocorrelation * 100)])
             for _ in range(groups):
-                found = detect(visits(noise(rng, DAYS * VISITS_A_DAY, spread, autocorrelation)), groups)
+                found = detect(visits(noise(rng, count, spread, autocorrelation)), groups, rate)
                 events += len(found.events)
-                noisy += found.state == "noisy"
+                states[found.state] += 1
         days = len(hosts) * DAYS
         print(f"variation {spread:.1%}, autocorrelation {autocorrelation}: {events} in {days} host-days "
-              f"of {groups} groups: {events / days * 365:.2f} a host-year; {noisy} of {len(hosts) * groups} "
-              "series noisy at the end", flush=True)  # fmt: skip
+              f"of {groups} groups: {events / days * 365:.2f} a host-year; at the end {states}",
+              flush=True)  # fmt: skip
+
+
+def gate(runs: int, rate: Rate, seed: int) -> None:
+    """Of series that differ by so much the shares that are steady and noisy, as time goes by."""
+    looks = [round(rate.baseline * share) for share in (0.25, 0.5, 0.75, 1.0, 2.0)]
+    for spread in (0.035, 0.04, 0.045, 0.05, 0.055, 0.06):
+        for autocorrelation in (0.0, 0.5):
+            rng = np.random.default_rng([seed, int(spread * 10_000), int(autocorrelation * 100)])
+            stable, noisy = dict.fromkeys(looks, 0), dict.fromkeys(looks, 0)
+            ever = 0
+            for _ in range(runs):
+                detector, was_stable = Detector(rate=rate), False
+                for index, visit in enumerate(visits(noise(rng, looks[-1], spread, autocorrelation)), 1):
+                    detector.add(visit)
+                    was_stable |= detector.state == "stable"
+                    if index in stable:
+                        stable[index] += detector.state == "stable"
+                        noisy[index] += detector.state == "noisy"
+                ever += was_stable
+            shares = " | ".join(f"{stable[n] / runs:.1%} / {noisy[n] / runs:.1%}" for n in looks)
+            print(f"| {spread:.2%} | {autocorrelation} | {shares} | {ever / runs:.1%} |", flush=True)
 
 
 def found_within(detector: Detector, later: list[Visit]) -> int:
@@ -81,42 +106,41 @@ def found_within(detector: Detector, later: list[Visit]) -> int:
     return next((count for count, visit in enumerate(later, 1) if detector.add(visit) is not None), 999)
 
 
-def steps(runs: int, groups: int) -> None:
-    for learnt_days in (10, 28):
-        for spread, autocorrelation in (
-            (0.01, 0.5),
-            (0.02, 0.5),
-            (0.03, 0.5),
-            (0.04, 0.0),
-            (0.04, 0.25),
-            (0.04, 0.5),
-        ):
-            shares = _shares(runs, groups, learnt_days, spread, autocorrelation)
+def steps(runs: int, groups: int, learnt: list[int], kinds: list[str], rate: Rate, seed: int) -> None:
+    for learnt_days in learnt:
+        for kind in kinds:
+            spread, autocorrelation = map(float, kind.split(":"))
+            steady, shares = _shares(runs, groups, learnt_days, (spread, autocorrelation), rate, seed)
             for size in SIZES:
-                found = " / ".join(f"{100 * share:.1f}" for share in shares[size])
-                print(
-                    f"| {learnt_days} | {spread:.0%} | {autocorrelation} | {size:+.0%} | {found} |",
-                    flush=True,
-                )
+                found = " / ".join(f"{share:.2%}" for share in shares[size])
+                series = f"{learnt_days} | {spread:.1%} | {autocorrelation} | {steady:.1%}"
+                print(f"| {series} | {size:+.0%} | {found} |", flush=True)
 
 
 def _shares(
-    runs: int, groups: int, learnt_days: int, spread: float, autocorrelation: float
-) -> dict[float, Series]:
-    """Of each size the shares found within 3, 6 and 24 visits; the noise is the same for all sizes."""
+    runs: int, groups: int, learnt_days: int, kind: tuple[float, float], rate: Rate, seed: int
+) -> tuple[float, dict[float, Series]]:
+    """The share of series that are steady; of these, by size, the shares found within 3, 6 and 24 visits.
+
+    The noise is the same for all sizes.
+    """
     shares = {size: np.zeros(len(WITHIN)) for size in SIZES}
-    rng = np.random.default_rng([learnt_days, int(spread * 1000), int(autocorrelation * 100)])
-    at = learnt_days * VISITS_A_DAY
+    rng = np.random.default_rng([seed, learnt_days, int(kind[0] * 1000), int(kind[1] * 100)])
+    at = learnt_days * rate.visits_a_year // 365
+    steady = 0
     for _ in range(runs):
-        values = noise(rng, at + VISITS_A_DAY, spread, autocorrelation)
-        before = Detector(groups=groups)
+        values = noise(rng, at + WITHIN[-1], *kind)
+        before = Detector(groups=groups, rate=rate)
         for visit in visits(values[:at]):
             before.add(visit)
+        if before.state != "stable":
+            continue
+        steady += 1
         for size in SIZES:
             after = visits(values[at:] + np.log1p(size), at)
-            first = found_within(Detector(before.memory(), groups), after)
+            first = found_within(Detector(before.memory(), groups, rate), after)
             shares[size] += [first <= limit for limit in WITHIN]
-    return {size: found / runs for size, found in shares.items()}
+    return steady / runs, {size: found / max(1, steady) for size, found in shares.items()}
 
 
 def traps(runs: int = 20) -> None:
@@ -213,18 +237,26 @@ def _replay_noise(name: str, logs: Series, runs: int) -> None:
 def main() -> None:
     raw = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=raw)
-    parser.add_argument("mode", choices=("false", "steps", "traps", "replay"))
+    parser.add_argument("mode", choices=("false", "gate", "steps", "traps", "replay"))
     parser.add_argument("files", type=Path, nargs="*")
     parser.add_argument("--host-days", type=int, default=30_000)
     parser.add_argument("--groups", type=int)
     parser.add_argument("--part", default="0/1")
-    parser.add_argument("--noise", nargs="+", default=["0.04:0.5", "0.04:0.0"])
+    parser.add_argument("--noise", nargs="+")
+    parser.add_argument("--learnt", nargs="+", type=int, default=[14, 28])
     parser.add_argument("--runs", type=int, default=1000)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--daily", action="store_true")
     args = parser.parse_args()
+    rate = DAILY if args.daily else HOURLY
     if args.mode == "false":
-        false(args.host_days, args.groups or 10, args.part, args.noise)
+        kinds = args.noise or ["0.04:0.5", "0.04:0.0"]
+        false(args.host_days, args.groups or 10, args.part, kinds, rate, args.seed)
+    elif args.mode == "gate":
+        gate(args.runs, rate, args.seed)
     elif args.mode == "steps":
-        steps(args.runs, args.groups or GROUPS_MIN)
+        kinds = args.noise or ["0.01:0.5", "0.02:0.5", "0.03:0.5", "0.04:0.0", "0.04:0.25", "0.04:0.5"]
+        steps(args.runs, args.groups or GROUPS_MIN, args.learnt, kinds, rate, args.seed)
     elif args.mode == "traps":
         traps()
     else:

@@ -8,6 +8,7 @@ from collections import Counter
 import msgspec
 import pytest
 
+from toposcope.measure.drift import DAILY, HOURLY
 from toposcope.measure.watch import DRIFTED_S, GROUPS_MAX, GROUPS_OF_A_PROBE_MAX, Watch, WatchMemory
 from toposcope.results import Estimate, Identity, Target, Visit
 
@@ -102,9 +103,46 @@ def test_no_more_groups_are_watched_than_the_false_alarm_rate_allows_and_no_prob
             identity = Identity(probe, Target((0,), node=node), {})
             watch.observe(identity, "latency_ns", _visit(0.0, 90.0))
     counts = Counter(standing.probe for standing in watch.standings())
-    assert sum(counts.values()) == GROUPS_MAX
+    assert sum(counts.values()) == GROUPS_MAX[HOURLY]
     assert min(counts.values()) > 0
     assert len(alone.standings()) == GROUPS_OF_A_PROBE_MAX
+
+
+def _bandwidth(core_set: str) -> Identity:
+    return Identity("memory_bandwidth", Target((0,), 0, core_set), {"operation": "read"})
+
+
+def _daily(watch: Watch, days: range, value: float) -> list[dict[str, object]]:
+    """Visits of one core set a day, and of another that never changes."""
+    chooser = random.Random(days.start)
+    events = []
+    for day in days:
+        for core_set, base in (("compact:1", 10.0), ("compact:4", value)):
+            visit = _visit(day * 86_400.0 + 100.0, base * chooser.gauss(1, 0.01))
+            event = watch.observe(_bandwidth(core_set), "latency_ns", visit)
+            events += [event] if event else []
+    return events
+
+
+def test_what_is_visited_once_a_day_is_watched_by_core_set_and_found_in_days() -> None:
+    watch = Watch()
+    assert _daily(watch, range(40), 30.0) == []
+    kept = msgspec.json.decode(msgspec.json.encode(watch.memory()), type=WatchMemory)
+    (event,) = _daily(Watch(kept), range(40, 47), 24.0)
+    assert event["relation"] == "compact:4 to node 0"
+    assert event["ratio"] == pytest.approx(0.8, rel=0.02)
+    assert 39 * 86_400 <= event["since_s"] <= 42 * 86_400  # type: ignore[operator]
+
+
+def test_daily_groups_take_nothing_from_the_hourly_ones() -> None:
+    watch = Watch()
+    for node in range(40):
+        watch.observe(Identity("memory_latency", Target((0,), node), {}), "latency_ns", _visit(0.0, 90.0))
+        for probe in ("spawn", "switch", "wakeup", "ipc", "false_sharing"):
+            watch.observe(Identity(probe, Target((node,)), {}), "latency_ns", _visit(0.0, 90.0))
+    counts = Counter(standing.probe for standing in watch.standings())
+    assert counts.pop("memory_latency") == GROUPS_OF_A_PROBE_MAX
+    assert sum(counts.values()) == GROUPS_MAX[DAILY]
 
 
 def _both(first: Watch, second: Watch, days: int, value: float, start_day: int) -> list[dict[str, object]]:

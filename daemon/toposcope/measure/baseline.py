@@ -44,6 +44,11 @@ class Noise:
     visits: int
     strays: int = 0
 
+    @property
+    def relative_error(self) -> float:
+        """The standard error of `spread` as a share of it, at the worst autocorrelation that is weighed."""
+        return 1 / math.sqrt(2 * FREEDOM_SHARE * self.visits)
+
 
 @dataclass(frozen=True, slots=True)
 class Baseline:

@@ -33,38 +33,79 @@ from toposcope.measure.baseline import (
 
 State = Literal["learning", "stable", "noisy"]
 
-# A visit whose own batches vary by more is not believed; visits that differ by more make the series noisy.
-# The second limit leaves room for the error of an estimate from two weeks of visits.
+# A visit whose own batches vary by more is not believed; for series whose visits differ by up to as much,
+# the rates in docs/drift.md are promised.
 MAX_VARIATION_RATIO: Final = 0.04
-MAX_SPREAD_RATIO: Final = 0.047
-# A baseline begins to count after three days of hourly visits and is complete after two weeks.
-MIN_BASELINE_VISITS: Final = 72
-BASELINE_VISITS: Final = 336
-LEARN_EVERY: Final = 6  # divides both; medians are not sought anew for each visit
-# Once it is complete, the noise of the latest two weeks is looked at once a day; the centre stays.
-NOISE_EVERY: Final = 24
-# More strays than that in two weeks are modes, not spikes. A visit so far off the baseline is one of them,
-# unless it belongs to a change; a slow ramp stays nearer until it is told.
-MAX_STRAYS: Final = 6
+# A series whose visits differ by this much must hardly ever be taken for a steady one. How they differ is known
+# only from so many visits, so each limit is so many standard errors of the estimate on the safe side.
+NOISY_VARIATION_RATIO: Final = 0.05
+UNSTEADY_ERRORS: Final = 3.0
 SHORT_VISITS: Final = 3
 # What the median of the three is off, at least; it has to be beyond the baseline's reach as well.
 SHORT_SPREADS: Final = 2.5
 NEWEST_SPREADS: Final = 0.5  # what the visit is off after which a change is looked for
-LONG_VISITS: Final = 24
 LONG_LIMIT: Final = 6.0
 # A visit agrees with a change if it shows this share of it: one of three has to show more than one of a day.
 SHORT_AGREES: Final = 0.3
 LONG_AGREES: Final = 0.1
 # Smaller changes are of no use to anybody, however certain they are.
 MIN_CHANGE_RATIO: Final = 0.08
-# What all groups of a host together may raise falsely in a year of hourly visits, and how that is shared:
-# a change of +20 % is smaller as a logarithm than one of -20 %, so it gets the larger part.
-FALSE_EVENTS_A_YEAR: Final = 0.6
+# A change of +20 % is smaller as a logarithm than one of -20 %, so it may have most of the false events.
 SLOWER_SHARE: Final = 0.9
-VISITS_A_YEAR: Final = 24 * 365
 # Noise is not quite Gaussian: with fewer groups the limits don't get any lower.
 GROUPS_MIN: Final = 8
 _NO_NOISE: Final = Noise(0.0, 0.0, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """How often a series is visited, and what follows from it; numbers are of visits.
+
+    A baseline begins to count after `baseline_min` and is complete after `baseline`. Until then medians are
+    sought anew after every `learn_every`; later the noise, not the centre, after every `noise_every`. More
+    than `max_strays` in any `stray_window` are modes, not spikes. `false_events_a_year` is what all groups of
+    a host of this rate may raise together. `steady_errors`: by how many standard errors visits have to differ
+    by less than a noisy series' do, for a baseline to count.
+    """
+
+    visits_a_year: int
+    baseline_min: int
+    baseline: int
+    learn_every: int
+    noise_every: int
+    long_visits: int
+    stray_window: int
+    max_strays: int
+    false_events_a_year: float
+    steady_errors: float
+
+
+HOURLY: Final = Rate(
+    visits_a_year=24 * 365,
+    baseline_min=72,
+    baseline=672,
+    learn_every=24,
+    noise_every=48,
+    long_visits=24,
+    stray_window=336,
+    max_strays=6,
+    false_events_a_year=0.6,
+    steady_errors=2.33,
+)
+# For what is visited about once a day: months of visits are too few to know the noise as well, so limits are
+# higher, and a baseline is believed that is less sure to be steady.
+DAILY: Final = Rate(
+    visits_a_year=365,
+    baseline_min=28,
+    baseline=84,
+    learn_every=4,
+    noise_every=7,
+    long_visits=12,
+    stray_window=84,
+    max_strays=2,
+    false_events_a_year=0.06,
+    steady_errors=1.0,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,11 +159,12 @@ class Memory:
     noise: Noise = _NO_NOISE
     is_noisy: bool = False
     unheard: int = 0
+    is_unsure: bool = False
 
 
-def detect(visits: Iterable[Visit], groups: int = GROUPS_MIN) -> Drift:
+def detect(visits: Iterable[Visit], groups: int = GROUPS_MIN, rate: Rate = HOURLY) -> Drift:
     """Fold a series, oldest first. Restart it (pass later visits only) when the machine itself changed."""
-    detector = Detector(groups=groups)
+    detector = Detector(groups=groups, rate=rate)
     events = [event for visit in visits if (event := detector.add(visit)) is not None]
     return Drift(detector.state, tuple(events), detector.baseline)
 
@@ -130,21 +172,24 @@ def detect(visits: Iterable[Visit], groups: int = GROUPS_MIN) -> Drift:
 class Detector:
     """The fold behind `detect`, one visit at a time; its state is a function of the visits alone.
 
-    `groups` is how many series of the host are watched: they share the false events that it may have.
+    `groups` is how many series of the host are watched at this rate: they share the false events that it may
+    have.
     """
 
-    def __init__(self, memory: Memory | None = None, groups: int = GROUPS_MIN) -> None:
+    def __init__(self, memory: Memory | None = None, groups: int = GROUPS_MIN, rate: Rate = HOURLY) -> None:
         kept = memory or Memory()
         self.groups = groups
+        self._rate = rate
         self._learned = list(kept.learned)
-        self._recent = deque(kept.recent, LONG_VISITS)  # (time, log) since the baseline counts
-        self._latest = deque(kept.latest, BASELINE_VISITS)  # logs since it is complete
+        self._recent = deque(kept.recent, rate.long_visits)  # (time, log) since the baseline counts
+        self._latest = deque(kept.latest, rate.baseline)  # logs since it is complete
         self._strays = deque(kept.strays)  # numbers of the visits that were compared with the baseline
         self._compared = kept.compared
-        self._left_out = deque(kept.left_out, LONG_VISITS)
+        self._left_out = deque(kept.left_out, rate.long_visits)
         self._baseline = kept.baseline
         self._noise = kept.noise
         self._is_noisy = kept.is_noisy
+        self._is_unsure = kept.is_unsure  # the baseline may be noisy: more visits will tell
         self._unheard = kept.unheard  # visits since the noise was looked at
 
     def memory(self) -> Memory:
@@ -160,16 +205,20 @@ class Detector:
             self._noise,
             self._is_noisy,
             self._unheard,
+            self._is_unsure,
         )
 
     @property
     def state(self) -> State:
-        """`noisy` where visits differ by too much, or each of them varies by too much: no alarm then."""
-        if 2 * sum(self._left_out) > LONG_VISITS:
+        """`noisy` where visits differ by too much, or each of them varies by too much: no alarm then.
+
+        Nor is there one while `learning`: until the baseline has enough visits, and is sure not to be noisy.
+        """
+        if 2 * sum(self._left_out) > self._rate.long_visits:
             return "noisy"
-        if self._baseline is None:
-            return "noisy" if self._is_noisy else "learning"
-        return "noisy" if self._is_noisy or self._stray_count() > MAX_STRAYS else "stable"
+        if self._is_noisy or self._stray_count() > self._rate.max_strays:
+            return "noisy"
+        return "learning" if self._baseline is None or self._is_unsure else "stable"
 
     @property
     def baseline(self) -> float | None:
@@ -197,7 +246,7 @@ class Detector:
         if event is not None:
             self._restart([log for _, log in list(self._recent)[-SHORT_VISITS:]])
             return event
-        if len(self._learned) < BASELINE_VISITS:
+        if len(self._learned) < self._rate.baseline:
             self._learn(log)
         elif self.state == "noisy":
             # Neither spikes nor a change. Begin again, so that a series that calms down counts; until it has
@@ -207,7 +256,7 @@ class Detector:
         else:
             self._latest.append(log)
             self._unheard += 1
-            if self._unheard >= NOISE_EVERY:
+            if self._unheard >= self._rate.noise_every:
                 self._look_at_noise(self._baseline)
         return None
 
@@ -218,34 +267,45 @@ class Detector:
         self._strays.clear()
         self._compared = 0
         self._baseline = None
-        self._is_noisy = False
+        self._is_noisy = self._is_unsure = False
         self._unheard = 0
 
     def _learn(self, log: float) -> None:
         self._learned.append(log)
-        if len(self._learned) % LEARN_EVERY == 0 and len(self._learned) >= MIN_BASELINE_VISITS:
+        number = len(self._learned)
+        if number % self._rate.learn_every == 0 and number >= self._rate.baseline_min:
             self._baseline = learn(self._learned)
             self._look_at_noise(self._baseline)
 
     def _look_at_noise(self, baseline: Baseline) -> None:
-        """How do visits differ by now, in the baseline and in the latest two weeks?"""
+        """How do visits differ by now, in the baseline and in the latest ones?
+
+        A baseline that differs by more than a steady one can, given how little is known of it, is noisy; one
+        that may still be either is unsure, until it is complete. Afterwards the two are looked at together.
+        """
+        rate = self._rate
         self._unheard = 0
         self._noise = newest = baseline.noise
-        if len(self._latest) >= MIN_BASELINE_VISITS:
+        if len(self._latest) >= rate.baseline_min:
             newest = noise_around_median(self._latest, baseline.weights)
             self._noise = pooled(self._noise, newest)
-        allowed = MAX_STRAYS * newest.visits / BASELINE_VISITS + 1
-        self._is_noisy = newest.spread > MAX_SPREAD_RATIO or newest.strays > allowed
+        unsteady = newest.spread > MAX_VARIATION_RATIO * math.exp(UNSTEADY_ERRORS * newest.relative_error)
+        steady_limit = NOISY_VARIATION_RATIO * math.exp(-rate.steady_errors * self._noise.relative_error)
+        is_steady = self._noise.spread <= steady_limit
+        is_complete = baseline.visits >= rate.baseline
+        allowed = rate.max_strays * newest.visits / rate.stray_window + 1
+        self._is_noisy = unsteady or newest.strays > allowed or (is_complete and not is_steady)
+        self._is_unsure = not is_steady
 
     def _count_stray(self, is_stray: bool) -> None:
         self._compared += 1
         if is_stray:
             self._strays.append(self._compared)
-        if self._strays and self._strays[0] <= self._compared - BASELINE_VISITS:
+        if self._strays and self._strays[0] <= self._compared - self._rate.stray_window:
             self._strays.popleft()
 
     def _stray_count(self) -> int:
-        """Strays in the last two weeks but for the latest three visits, which may begin a change."""
+        """Strays in the last window but for the latest three visits, which may begin a change."""
         return sum(number <= self._compared - SHORT_VISITS for number in self._strays)
 
     def _changed(self, baseline: Baseline) -> DriftEvent | None:
@@ -259,13 +319,14 @@ class Detector:
             signal = sum(weight * each for weight, each in zip(baseline.weights, short, strict=True))
             of_step = sum(baseline.weights)
             deviation = math.sqrt(self._noise.weighted_deviation**2 + of_step**2 * uncertain)
-            limit = _limit(signal > 0, max(self.groups, GROUPS_MIN), self._noise.visits)
+            limit = _limit(signal > 0, max(self.groups, GROUPS_MIN), self._noise.visits, self._rate)
             event = self._event(short[1:], signal / deviation, limit, SHORT_AGREES)
             if event is not None:
                 return event
-        if len(above) == LONG_VISITS:
-            deviation = math.sqrt(CORRELATED / LONG_VISITS * self._noise.spread**2 + uncertain)
-            return self._event(above, sum(above) / LONG_VISITS / deviation, LONG_LIMIT, LONG_AGREES)
+        number = self._rate.long_visits
+        if len(above) == number:
+            deviation = math.sqrt(CORRELATED / number * self._noise.spread**2 + uncertain)
+            return self._event(above, sum(above) / number / deviation, LONG_LIMIT, LONG_AGREES)
         return None
 
     def _event(self, visits: list[float], score: float, limit: float, agrees: float) -> DriftEvent | None:
@@ -292,11 +353,14 @@ class Detector:
 
 
 @functools.lru_cache(maxsize=1024)
-def _limit(slower: bool, groups: int, noise_visits: int) -> float:
+def _limit(slower: bool, groups: int, noise_visits: int, rate: Rate) -> float:
     """How many deviations the short test asks for, where their size was learnt from so many visits.
 
-    A quantile of Student's distribution, by its expansion (Abramowitz and Stegun 26.7.5, first term).
+    A quantile of Student's distribution, by its expansion (Abramowitz and Stegun 26.7.5, two terms).
     """
     share = SLOWER_SHARE if slower else 1 - SLOWER_SHARE
-    normal = statistics.NormalDist().inv_cdf(1 - share * FALSE_EVENTS_A_YEAR / (groups * VISITS_A_YEAR))
-    return normal + (normal**3 + normal) / (4 * FREEDOM_SHARE * noise_visits)
+    chance = share * rate.false_events_a_year / (groups * rate.visits_a_year)
+    normal = statistics.NormalDist().inv_cdf(1 - chance)
+    freedom = FREEDOM_SHARE * noise_visits
+    first = (normal**3 + normal) / (4 * freedom)
+    return normal + first + (5 * normal**5 + 16 * normal**3 + 3 * normal) / (96 * freedom**2)

@@ -1,12 +1,13 @@
 """Which costs changed: one change detector for each group of results; pure, fed visit by visit.
 
-Results are grouped by probe and relation (or node pair). A group's series is one value an hour: the median
-of the hour's sound visits, since the detector's error rates hold for some two dozen visits a day
-(docs/drift.md), and visits come in bursts.
+Results are grouped by probe and relation, node pair or core set. The series of a line between CPUs, or of
+memory from a node, is one value an hour: the median of the hour's sound visits, since the detector's error
+rates hold for some two dozen visits a day (docs/drift.md), and visits come in bursts. What is visited less
+often, such as memory bandwidth, has one value a day, and a change of it is found in days, not in hours.
 
-Every group adds to the false alarms of its host, and all share what a host may have of them, so what is
-watched is little on purpose: lines between CPUs and memory from nodes, each in its first variant, which is
-what hardware and firmware decide. The rest follows from these, or from software.
+Every group adds to the false alarms of its host, and all share what a host may have of them, so a probe is
+watched in its first variant only, which stands for the others, and Python's not at all: there the
+interpreter is what changes.
 """
 
 from __future__ import annotations
@@ -17,21 +18,34 @@ from typing import Any, Final
 
 import msgspec
 
-from toposcope.measure.drift import Detector, DriftEvent, Memory, State
-from toposcope.measure.drift import Visit as Hour
+from toposcope.measure.drift import DAILY, HOURLY, Detector, DriftEvent, Memory, Rate, State
+from toposcope.measure.drift import Visit as Period
 from toposcope.results import Identity, Visit
 
-_SECONDS_PER_HOUR: Final = 3600
-# What is watched; a probe's first variant stands for the others (model=thread, home=first, pages=base).
-_WATCHED: Final = {
-    "cacheline_cas": {"model": "thread", "home": "first"},
-    "cacheline_handover": {"model": "thread", "home": "first"},
-    "cacheline_bandwidth": {"model": "thread", "home": "first"},
-    "memory_latency": {"pages": "base"},
+_PERIOD_S: Final = {HOURLY: 3600, DAILY: 86_400}
+_PAIR: Final = {"model": "thread", "home": "first"}
+_THREAD: Final = {"model": "thread"}
+# What is watched, how often, and the variant that stands for the others. `os_jitter` is left out: what the
+# system steals varies by itself.
+_WATCHED: Final[dict[str, tuple[Rate, dict[str, str]]]] = {
+    "cacheline_cas": (HOURLY, _PAIR),
+    "cacheline_handover": (HOURLY, _PAIR),
+    "cacheline_bandwidth": (HOURLY, _PAIR),
+    "memory_latency": (HOURLY, {"pages": "base"}),
+    "memory_bandwidth": (DAILY, {"operation": "read"}),
+    "cacheline_contention": (DAILY, _THREAD),
+    "false_sharing": (DAILY, _THREAD),
+    "smt_interference": (DAILY, _THREAD),
+    "wakeup": (DAILY, _THREAD),
+    "switch": (DAILY, _THREAD),
+    "spawn": (DAILY, _THREAD),
+    "ipc": (DAILY, {"model": "thread", "channel": "pipe"}),
+    "workload_bfs": (DAILY, _THREAD),
+    "workload_pagerank": (DAILY, _THREAD),
 }
-# With more groups a step of a fifth would no longer be found in time (docs/drift.md); first come, first
+# With more hourly groups a step of a fifth would no longer be found in time (docs/drift.md); first come, first
 # served, and no probe takes it all.
-GROUPS_MAX: Final = 24
+GROUPS_MAX: Final = {HOURLY: 24, DAILY: 32}
 GROUPS_OF_A_PROBE_MAX: Final = 8
 # A group counts as drifted for this long after its change; by then the new value is the baseline.
 DRIFTED_S: Final = 7 * 86_400
@@ -41,15 +55,19 @@ _Key = tuple[str, str, str]
 
 @dataclass(slots=True)
 class _Series:
-    detector: Detector = field(default_factory=Detector)
-    hour: int = 0
+    rate: Rate
+    detector: Detector
+    period: int = 0
     estimates: list[float] = field(default_factory=list)
     variations: list[float] = field(default_factory=list)
     changed_s: float | None = None
 
 
 class SeriesMemory(msgspec.Struct, frozen=True):
-    """One group's series as it is kept over a restart; `estimates` are those of the hour that is not over."""
+    """One group's series as it is kept over a restart.
+
+    `hour` counts its periods (hours or days) since the epoch; `estimates` are those of the one not over yet.
+    """
 
     probe: str
     variant: str
@@ -90,14 +108,9 @@ class Watch:
         kept = memory or WatchMemory()
         self._seen_s = kept.seen_s
         self._series: dict[_Key, _Series] = {
-            (each.probe, each.variant, each.where): _Series(
-                Detector(each.detector),
-                each.hour,
-                list(each.estimates),
-                list(each.variations),
-                each.changed_s,
-            )
+            (each.probe, each.variant, each.where): _restored(each)
             for each in kept.series
+            if each.probe in _WATCHED
         }
 
     def memory(self) -> WatchMemory:
@@ -105,7 +118,7 @@ class Watch:
         series = [
             SeriesMemory(
                 *key,
-                each.hour,
+                each.period,
                 tuple(each.estimates),
                 tuple(each.variations),
                 each.changed_s,
@@ -121,13 +134,16 @@ class Watch:
         if visit.verdict != "ok" or measure not in visit.measures or not _is_watched(identity):
             return None
         key = (identity.probe, _variant(identity), _where(identity))
-        if key not in self._series and not self._has_room(identity.probe):
-            return None
-        series = self._series.setdefault(key, _Series())
-        series.detector.groups = len(self._series)
-        hour = int(visit.time_s // _SECONDS_PER_HOUR)
-        found = _close(series) if hour != series.hour else None
-        series.hour = hour
+        rate, _ = _WATCHED[identity.probe]
+        if key not in self._series:
+            if not self._has_room(identity.probe, rate):
+                return None
+            self._series[key] = _Series(rate, Detector(rate=rate))
+        series = self._series[key]
+        series.detector.groups = self._number(rate)
+        period = int(visit.time_s // _PERIOD_S[rate])
+        found = _close(series) if period != series.period else None
+        series.period = period
         value = visit.measures[measure]
         series.estimates.append(value.estimate)
         series.variations.append((value.high - value.low) / 2 / value.estimate if value.estimate > 0 else 1.0)
@@ -136,9 +152,12 @@ class Watch:
         series.changed_s = found.time_s
         return _document(key, measure, found)
 
-    def _has_room(self, probe: str) -> bool:
+    def _number(self, rate: Rate) -> int:
+        return sum(series.rate is rate for series in self._series.values())
+
+    def _has_room(self, probe: str, rate: Rate) -> bool:
         of_probe = sum(key[0] == probe for key in self._series)
-        return len(self._series) < GROUPS_MAX and of_probe < GROUPS_OF_A_PROBE_MAX
+        return self._number(rate) < GROUPS_MAX[rate] and of_probe < GROUPS_OF_A_PROBE_MAX
 
     def drifted(self, now_s: float) -> dict[str, int]:
         """Groups that changed within the last week, by relation or node pair: 0 where none did."""
@@ -162,20 +181,26 @@ class Watch:
         )
 
 
+def _restored(kept: SeriesMemory) -> _Series:
+    rate, _ = _WATCHED[kept.probe]
+    detector = Detector(kept.detector, rate=rate)
+    return _Series(rate, detector, kept.hour, list(kept.estimates), list(kept.variations), kept.changed_s)
+
+
 def _close(series: _Series) -> DriftEvent | None:
     if not series.estimates:
         return None
-    hour = Hour(
-        series.hour * float(_SECONDS_PER_HOUR),
+    period = Period(
+        series.period * float(_PERIOD_S[series.rate]),
         statistics.median(series.estimates),
         statistics.median(series.variations),
     )
     series.estimates, series.variations = [], []
-    return series.detector.add(hour)
+    return series.detector.add(period)
 
 
 def _is_watched(identity: Identity) -> bool:
-    wanted = _WATCHED.get(identity.probe)
+    _, wanted = _WATCHED.get(identity.probe, (None, None))
     return wanted is not None and all(
         identity.variant.get(key, value) == value for key, value in wanted.items()
     )
@@ -186,9 +211,12 @@ def _variant(identity: Identity) -> str:
 
 
 def _where(identity: Identity) -> str:
+    """The relation; where there is none the node pair, the core set (to a node), or the CPU."""
     target = identity.target
-    node = f"CPU {target.cpus[0]} to node {target.node}" if target.node is not None else ""
-    return identity.relation or node
+    if identity.relation:
+        return identity.relation
+    origin = target.core_set or f"CPU {target.cpus[0]}"
+    return f"{origin} to node {target.node}" if target.node is not None else origin
 
 
 def _document(key: _Key, measure: str, event: DriftEvent) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from typing import Final, Literal
 from toposcope.matrix import Matrix
 from toposcope.topology.infer import quality
 from toposcope.topology.infer.certainty import LEAST_CERTAINTY, Judged, choose
-from toposcope.topology.infer.cuts import Labels, candidate_cuts, is_incomplete
+from toposcope.topology.infer.cuts import Labels, candidate_cuts, is_incomplete, is_of_home_only
 from toposcope.topology.infer.linkage import join_order
 from toposcope.topology.infer.outliers import without_outliers
 from toposcope.topology.model import Partition, partition_of
@@ -108,15 +108,20 @@ def _inferred(
 def _whole(chosen: Sequence[Judged], given_up: Sequence[Judged]) -> list[Judged]:
     """The levels among the cuts that were chosen: those that cover the machine and are complete.
 
-    A cut that may be just the faster part of another one is no level, even if that one isn't certain either.
+    A cut that may be just the faster part of another one is no level, even if that one isn't certain either;
+    nor is one that divides just the socket that held the shared line.
     """
     likely = [judged.cut for judged in given_up if judged.certainty >= WORTH_MENTIONING]
     wider = [*(judged.cut for judged in chosen), *likely]
-    return [
+    whole = [
         judged
         for judged in chosen
         if judged.cut.covers_machine and not any(is_incomplete(judged.cut, wide) for wide in wider)
     ]
+    finer = [None, *(judged.cut.labels for judged in whole)]
+    of_home = [is_of_home_only(labels, narrow.cut, wide.cut)
+               for labels, narrow, wide in zip(finer, whole, whole[1:], strict=False)]  # fmt: skip
+    return [judged for judged, inside in zip(whole, [*of_home, False], strict=False) if not inside]
 
 
 def _calibrated(product: float) -> float:

@@ -110,6 +110,19 @@ def is_incomplete(narrow: Cut, wide: Cut) -> bool:
     return len(after) < len(before) and all(before[old] in (1, after[new]) for old, new in moves)
 
 
+def is_of_home_only(finer: Labels | None, narrow: Cut, home: Cut) -> bool:
+    """Do groups form from `finer` (None: single CPUs) to `narrow` just inside the home of the line?
+
+    They may be dies, but those of the other socket can't be seen, so it is no level of the whole machine.
+    """
+    if not (home.alone and home.covers_machine):
+        return False
+    largest, _ = Counter(home.labels).most_common(1)[0]
+    before = finer or tuple(range(len(narrow.labels)))
+    outside = [cpu for cpu, label in enumerate(home.labels) if label != largest]
+    return len({before[cpu] for cpu in outside}) == len({narrow.labels[cpu] for cpu in outside})
+
+
 def _form(finer: Labels, cut: Cut) -> Cut:
     """The cut, with what it is: do two groups or more grow, or one that may be the home of the shared line?
 
