@@ -61,10 +61,11 @@ CONSTANTS: tuple[tuple[ModuleType, str], ...] = (
     (certainty, "OUTLIER_SHARE"), (certainty, "FEW_PAIRS"), (certainty, "NARROWEST_BAND"),
     (certainty, "LEAST_CERTAINTY"), (cuts, "MIN_STEP_RATIO"), (cuts, "MAX_CANDIDATES"),
     (cuts, "MIN_MOVED_SHARE"), (cuts, "LATE_GROWTH"), (cuts, "DOMINANCE"), (cuts, "HOME_SHARE"),
+    (cuts, "THREADS_STEP_RATIO"),
     (outliers, "MIN_EXCESS_RATIO"), (outliers, "MAX_SHARE"), (quality, "MIN_KNOWN_SHARE_OF_CPU"),
     (quality, "MIN_KNOWN_SHARE"), (quality, "ON_GRID_SHARE"), (quality, "ON_GRID_TOLERANCE"),
 )  # fmt: skip
-PERTURB_MACHINES = 150
+PERTURB_MACHINES = 50
 
 
 def perturb(folder: Path, part: str) -> None:

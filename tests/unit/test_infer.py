@@ -14,8 +14,9 @@ from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from generators.descendants import Published, descendant
 from generators.judge import faults
-from generators.measured import sample
+from generators.measured import kind_sample, sample
 from shared_material import shared_path
 from toposcope.cli import root
 from toposcope.errors import MatrixError
@@ -91,6 +92,72 @@ def test_nearly_all_generated_machines_are_told_right() -> None:
     machines = [sample(seed) for seed in range(50_000, 50_200)]
     wrong = [machine.name for machine in machines if faults(infer(machine.matrix), machine)]
     assert len(wrong) <= 10, wrong
+
+
+def test_nearly_all_machines_of_kinds_that_are_built_are_told_right() -> None:
+    machines = [kind_sample(seed) for seed in range(50_000, 50_100)]
+    wrong = [machine.name for machine in machines if faults(infer(machine.matrix), machine)]
+    assert len(wrong) <= 9, wrong
+
+
+def test_nearly_all_descendants_of_published_machines_are_told_right() -> None:
+    folder = shared_path("latency_matrices")
+    expected = json.loads((folder / "expected.json").read_text())
+    wrong = []
+    for seed, (name, want) in enumerate(sorted(expected.items())):
+        if "unusable" not in want["acceptable_verdicts"]:
+            parent = Published(name, read_matrix(folder / f"{name}.csv"), want["required"] | want["optional"])
+            machine = descendant(parent, 9000 + seed)
+            wrong += [machine.name] if faults(infer(machine.matrix), machine) else []
+    assert len(wrong) <= 4, wrong
+
+
+@pytest.mark.parametrize("sizes", [(2, 20), (8, 2), (5, 1), (20, 4), (16, 15)])
+def test_two_groups_are_a_level_whatever_their_sizes(sizes: tuple[int, int]) -> None:
+    inference = infer(measured(lambda a, b: 40 if (a < sizes[0]) == (b < sizes[0]) else 110, sum(sizes)))
+    assert groups(inference) == [(tuple(range(sizes[0])), tuple(range(sizes[0], sum(sizes))))]
+
+
+@pytest.mark.parametrize("count", [5, 14, 29])
+def test_the_only_two_threads_of_a_core_are_found(count: int) -> None:
+    inference = infer(measured(lambda a, b: 9 if max(a, b) < 2 else 40, count))
+    assert groups(inference) == [((0, 1), *((cpu,) for cpu in range(2, count)))]
+
+
+def test_one_odd_pair_or_one_odd_cpu_among_many_is_no_level() -> None:
+    pair = infer(measured(lambda a, b: 30 if max(a, b) < 2 else 40, 64))
+    assert pair.verdict != "structured"
+    cpu = infer(measured(lambda a, b: 50 if max(a, b) == 63 else 40, 64, noise=0.03))
+    assert cpu.verdict != "structured"
+
+
+def test_the_home_of_the_line_may_be_most_of_the_machine() -> None:
+    def homed(a: int, b: int) -> float:
+        return 25 if a // 4 == b // 4 else 90 if max(a, b) < 32 else 190
+
+    inference = infer(measured(homed, 40))
+    assert groups(inference) == [
+        blocks(40, 4),
+        (tuple(range(32)), tuple(range(32, 36)), tuple(range(36, 40))),
+    ]
+
+
+def test_dies_of_the_home_socket_alone_are_no_level_of_the_machine() -> None:
+    def homed(a: int, b: int) -> float:
+        if a // 4 == b // 4:
+            return 25
+        if max(a, b) < 16:
+            return 60 if a // 8 == b // 8 else 110
+        return 220
+
+    inference = infer(measured(homed, 32))
+    assert [len(partition) for partition in groups(inference)] == [8, 5]
+
+
+def test_clusters_of_very_different_speed_are_one_level() -> None:
+    own = (20, 52)
+    inference = infer(measured(lambda a, b: own[a // 4] if a // 4 == b // 4 else 75, 8))
+    assert groups(inference) == [blocks(8, 4)]
 
 
 def test_the_answer_is_the_same_each_time_and_for_any_order_of_rows() -> None:

@@ -26,6 +26,8 @@ MIN_MOVED_SHARE: Final = 0.18
 # A group that joined late is at most so many times as large as the groups that had formed before.
 LATE_GROWTH: Final = 1.5
 HOME_SHARE: Final = (0.5, 0.75)
+# Threads of a core are that much nearer than cores that share a cache.
+THREADS_STEP_RATIO: Final = 1.6
 # A group so many times as large as the next one stands for itself, even if small ones form beside it.
 DOMINANCE: Final = 3
 
@@ -101,10 +103,12 @@ def is_incomplete(narrow: Cut, wide: Cut) -> bool:
     """Is the narrower of two levels only that part of the wider one which is faster inside?
 
     So it is where all its groups are groups of the wider level too, whose others are made of single CPUs:
-    clusters of different speed. Pairs are spared: threads of a core beside clusters of other cores.
+    clusters of different speed. Pairs are spared where they are several, or much nearer: threads of a core,
+    beside clusters of other cores.
     """
     before, after = Counter(narrow.labels), Counter(wide.labels)
-    if max(before.values()) == 2:
+    are_several = len(narrow.labels) - len(before) > 1
+    if max(before.values()) == 2 and (are_several or narrow.step >= math.log(THREADS_STEP_RATIO)):
         return False
     moves = set(zip(narrow.labels, wide.labels, strict=True))
     return len(after) < len(before) and all(before[old] in (1, after[new]) for old, new in moves)
