@@ -178,6 +178,7 @@ async def _live(daemon: service.Service, clock: ManualClock) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.flaky(reruns=0)
 @pytest.mark.timeout(7200)
 def test_a_day_under_hotplug(folder: Path, clock: ManualClock) -> None:
     settings = config.parse(
