@@ -82,7 +82,7 @@ def false(host_days: int, groups: int, part: str, kinds: list[str], rate: Rate, 
 
 def gate(runs: int, rate: Rate, seed: int) -> None:
     """Of series that differ by so much the shares that are steady and noisy, as time goes by."""
-    looks = [round(rate.baseline * share) for share in (0.25, 0.5, 0.75, 1.0, 2.0)]
+    looks = [round(rate.baseline * share) for share in (0.5, 1.0, 1.5, 2.0, 4.0)]
     for spread in (0.035, 0.04, 0.045, 0.05, 0.055, 0.06):
         for autocorrelation in (0.0, 0.5):
             rng = np.random.default_rng([seed, int(spread * 10_000), int(autocorrelation * 100)])

@@ -36,8 +36,8 @@ State = Literal["learning", "stable", "noisy"]
 # A visit whose own batches vary by more is not believed; for series whose visits differ by up to as much,
 # the rates in docs/drift.md are promised.
 MAX_VARIATION_RATIO: Final = 0.04
-# A series whose visits differ by this much must hardly ever be taken for a steady one. How they differ is known
-# only from so many visits, so each limit is so many standard errors of the estimate on the safe side.
+# A series whose visits differ by this much must hardly ever be taken for a steady one. How they differ is
+# known only from so many visits, so each limit is so many standard errors of the estimate on the safe side.
 NOISY_VARIATION_RATIO: Final = 0.05
 UNSTEADY_ERRORS: Final = 3.0
 SHORT_VISITS: Final = 3
@@ -62,10 +62,10 @@ class Rate:
     """How often a series is visited, and what follows from it; numbers are of visits.
 
     A baseline begins to count after `baseline_min` and is complete after `baseline`. Until then medians are
-    sought anew after every `learn_every`; later the noise, not the centre, after every `noise_every`. More
-    than `max_strays` in any `stray_window` are modes, not spikes. `false_events_a_year` is what all groups of
-    a host of this rate may raise together. `steady_errors`: by how many standard errors visits have to differ
-    by less than a noisy series' do, for a baseline to count.
+    sought anew after every `learn_every`; later the noise of as many latest visits, not the centre, after
+    every `noise_every`. More than `max_strays` in any `stray_window` are modes, not spikes.
+    `false_events_a_year` is what all groups of a host of this rate may raise together. `steady_errors`: by
+    how many standard errors visits have to differ by less than a noisy series' do, for a baseline to count.
     """
 
     visits_a_year: int
@@ -83,7 +83,7 @@ class Rate:
 HOURLY: Final = Rate(
     visits_a_year=24 * 365,
     baseline_min=72,
-    baseline=672,
+    baseline=336,
     learn_every=24,
     noise_every=48,
     long_visits=24,
@@ -97,7 +97,7 @@ HOURLY: Final = Rate(
 DAILY: Final = Rate(
     visits_a_year=365,
     baseline_min=28,
-    baseline=84,
+    baseline=56,
     learn_every=4,
     noise_every=7,
     long_visits=12,
@@ -281,7 +281,7 @@ class Detector:
         """How do visits differ by now, in the baseline and in the latest ones?
 
         A baseline that differs by more than a steady one can, given how little is known of it, is noisy; one
-        that may still be either is unsure, until it is complete. Afterwards the two are looked at together.
+        that may still be either is unsure, until as many visits again have been seen. The two count together.
         """
         rate = self._rate
         self._unheard = 0
@@ -292,7 +292,7 @@ class Detector:
         unsteady = newest.spread > MAX_VARIATION_RATIO * math.exp(UNSTEADY_ERRORS * newest.relative_error)
         steady_limit = NOISY_VARIATION_RATIO * math.exp(-rate.steady_errors * self._noise.relative_error)
         is_steady = self._noise.spread <= steady_limit
-        is_complete = baseline.visits >= rate.baseline
+        is_complete = self._noise.visits >= 2 * rate.baseline
         allowed = rate.max_strays * newest.visits / rate.stray_window + 1
         self._is_noisy = unsteady or newest.strays > allowed or (is_complete and not is_steady)
         self._is_unsure = not is_steady
