@@ -121,9 +121,10 @@ def test_libvirt_elements_are_xml_and_keep_the_order() -> None:
 
 
 def test_slurm_maps_tasks_or_masks_threads() -> None:
-    assert "--cpu-bind=map_cpu:2,0,5 " in LAUNCHERS["slurm"](launch((2, 0, 5), model="processes"))
+    tasks = LAUNCHERS["slurm"](launch((2, 0, 5), model="processes"))
+    assert tasks.startswith("salloc --exclusive --nodes=1 srun --whole --ntasks=3 --cpu-bind=map_cpu:2,0,5 ")
     threads = LAUNCHERS["slurm"](launch((2, 0, 5)))
-    assert "--ntasks=1 --cpus-per-task=3 --cpu-bind=mask_cpu:0x25 " in threads
+    assert "--ntasks=1 --cpu-bind=mask_cpu:0x25 " in threads
 
 
 def test_openmp_binds_thread_after_thread(tmp_path: Path) -> None:

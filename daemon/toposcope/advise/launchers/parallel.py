@@ -6,14 +6,19 @@ from toposcope.advise.launchers.launch import Launch
 
 
 def slurm(launch: Launch) -> str:
-    """`srun`: a task each, mapped by CPU id, or one task with all CPUs in its mask."""
+    """`salloc` and `srun`: a task each, mapped by CPU id, or one task with all CPUs in its mask.
+
+    The node has to be the job's own, and the whole node the step's: else a step gets the first CPUs of its
+    job (`srun --exclusive` and `--cpus-per-task` mean `--exact`), and Slurm refuses to bind to any other
+    (seen with 22.05). In a batch script with `#SBATCH --exclusive` the part from `srun` on is enough.
+    """
     memory = " --mem-bind=local" if launch.memory_policy in ("local", "bind") else ""
     if launch.model == "processes":
-        bind = f"--ntasks={launch.workers} --cpus-per-task=1 --cpu-bind=map_cpu:{launch.cpus_in_order}"
+        bind = f"--ntasks={launch.workers} --cpu-bind=map_cpu:{launch.cpus_in_order}"
     else:
         mask = sum(1 << cpu for cpu in launch.cpus)
-        bind = f"--ntasks=1 --cpus-per-task={launch.workers} --cpu-bind=mask_cpu:0x{mask:x}"
-    return f"srun --exclusive {bind}{memory} {launch.shell_command}"
+        bind = f"--ntasks=1 --cpu-bind=mask_cpu:0x{mask:x}"
+    return f"salloc --exclusive --nodes=1 srun --whole {bind}{memory} {launch.shell_command}"
 
 
 def openmp(launch: Launch) -> str:
