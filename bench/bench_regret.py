@@ -57,15 +57,15 @@ class Program:
 
 
 PROGRAMS = (
+    Program("echo", "Python echo server in threads, 50 connections",
+            Request(1, bound="io", runtime="python", model="threads"), ("threads",), 2),
+    Program("echo", "asyncio echo server, 50 connections",
+            Request(1, bound="io", runtime="python", model="coroutines"), ("coroutines",), 2),
     Program("bfs", "parallel BFS, one graph", Request(2), ("threads", "processes"), 4),
     Program("pagerank", "PageRank, three sources", Request(2, sharing="isolated"),
             ("threads", "processes"), 4),
     Program("pool", "Python pool, computing", Request(2, sharing="isolated", runtime="python"),
             ("threads", "processes")),
-    Program("echo", "Python echo server in threads, 50 connections",
-            Request(1, bound="io", runtime="python", model="threads"), ("threads",), 2),
-    Program("echo", "asyncio echo server, 50 connections",
-            Request(1, bound="io", runtime="python", model="coroutines"), ("coroutines",), 2),
     Program("pigz", "pigz -p 2", Request(2, sharing="isolated", model="threads"), ("threads",)),
     Program("redis", "redis, SET and GET", Request(1, bound="io"), ("coroutines", "threads")),
     Program("pgbench", "PostgreSQL, pgbench -S, 8 clients", Request(2, bound="io", model="processes"),

@@ -27,7 +27,10 @@ from toposcope.errors import ContradictionError
 
 _LEAST_GAIN: Final = 0.02  # less than this is not worth a command line
 _LEAVE: Final = "leave it as it is"
-_MEASURE_FIRST: Final = "run `toposcope measure cacheline_cas` there, add --measure or --matrix FILE.csv"
+_MEASURE_FIRST: Final = {
+    "live": "`toposcope recommend --measure` does it",
+    "replay": "`toposcope matrix --measure --format csv` there, then --matrix FILE.csv here",
+}
 
 _NEVER_CONSIDERED: Final = (
     "interrupts, devices and network cards: where they are attached is not looked at",
@@ -125,7 +128,7 @@ def _verdict(
     if evidence.placement == "unstable":
         return "leave", (f"{_LEAVE}: the measured distances change while the machine runs",)
     if choice.is_latency and costs.basis == "declared" and talks(request):
-        return "leave", (f"{_LEAVE} until something was measured: {_MEASURE_FIRST}",)
+        return "leave", (f"{_LEAVE} until something was measured: {_MEASURE_FIRST[evidence.mode]}",)
     if gain is None:
         why = "the scheduler spreads such work by itself, and nothing measured shows a gain"
         return "leave", (f"{_LEAVE}: {why}",)

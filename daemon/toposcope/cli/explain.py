@@ -16,6 +16,7 @@ from toposcope.advise.request import Sharing
 from toposcope.cli import _evidence, _source
 from toposcope.cli._output import format_option, print_json
 from toposcope.errors import ToposcopeError, UsageError
+from toposcope.render.advice_text import folded
 from toposcope.topology.processes import Process, read_memory_bytes_by_node, read_process
 from toposcope.topology.sysfs import Root
 
@@ -58,7 +59,7 @@ def command(
     if output_format == "json":
         print_json(_document(found, watched_s))
     else:
-        click.echo(explain.text(found))
+        click.echo(folded(explain.text(found)))
 
 
 def find_pid(text: str) -> int:

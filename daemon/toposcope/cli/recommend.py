@@ -7,16 +7,15 @@ from typing import Any, Final
 
 import click
 
-from toposcope.advise.answer import Placement, Recommendation, to_document
+from toposcope.advise.answer import to_document
 from toposcope.advise.launchers import LAUNCHERS, command_for
 from toposcope.advise.recommend import recommend
 from toposcope.cli import _evidence, _source
 from toposcope.cli._output import format_option, print_json
 from toposcope.cli._request import request_of, request_options
 from toposcope.errors import UsageError
+from toposcope.render.advice_text import advice_text
 from toposcope.render.topology_svg import topology_svg
-from toposcope.topology.cpulist import format_cpulist
-from toposcope.units import format_ns
 
 _PLACEHOLDER: Final = ("COMMAND",)
 
@@ -80,38 +79,4 @@ def command(
     elif output_format == "svg":
         click.echo(topology_svg(evidence.machine, {"advised": answer.placements[0].cpus}), nl=False)
     else:
-        click.echo(text(answer))
-
-
-def text(answer: Recommendation) -> str:
-    """The answer for people."""
-    lines = [f"{answer.advice}: {_headline(answer.placements[0], answer)}"]
-    for rank, placement in enumerate(answer.placements, 1):
-        cpus = format_cpulist(sorted(placement.cpus))
-        title = f"{rank}. CPUs {cpus} as {placement.model}, {_gain(placement)}"
-        lines += ["", f"{title}, confidence {placement.confidence:.0%}"]
-        lines += [f"   - {reason}" for reason in placement.reasons]
-        lines += [f"   {name}: {placement.commands[name]}" for name in ("taskset", "numactl")]
-    lines += ["", "evidence:"]
-    for used in answer.placements[0].evidence:
-        lines.append(f"  {used.what}: {used.basis}{_age(used.age_s)} {used.detail}".rstrip())
-    lines += ["not considered:", *(f"  {note}" for note in answer.not_considered)]
-    return "\n".join([*lines, f"mode: {answer.mode}; source: {answer.source}"])
-
-
-def _headline(placement: Placement, answer: Recommendation) -> str:
-    if answer.advice == "leave":
-        return placement.reasons[0].removeprefix("leave it as it is: ").removeprefix("leave it as it is ")
-    cost = "" if placement.cost_ns is None else f", {format_ns(placement.cost_ns)} between workers"
-    return f"{placement.workers} workers on CPUs {format_cpulist(sorted(placement.cpus))}{cost}"
-
-
-def _gain(placement: Placement) -> str:
-    if placement.expected_gain_ratio is None or placement.interval is None:
-        return "gain not measured"
-    low, high = placement.interval
-    return f"{placement.expected_gain_ratio:.2f}x better than the default ({low:.2f} to {high:.2f})"
-
-
-def _age(age_s: float | None) -> str:
-    return "" if age_s is None else f", {age_s / 3600:.1f} h old"
+        click.echo(advice_text(answer))

@@ -16,6 +16,7 @@ from toposcope.advise.recommend import recommend
 from toposcope.cli import _evidence, _source
 from toposcope.cli._output import format_option, print_json
 from toposcope.cli._request import request_here, request_options
+from toposcope.render.advice_text import folded
 
 
 @click.command("run", context_settings={"allow_interspersed_args": False})
@@ -89,7 +90,9 @@ def _show(
             "confidence": round(placement.confidence, 2), "reasons": placement.reasons,
         })  # fmt: skip
         return
-    lines = [f"{answer.advice}: {start.sentence()}", f"command: {shlex.join(command_words)}"]
-    lines += [f"  - {note}" for note in _several(placement)]
-    lines += [*(f"  - {reason}" for reason in placement.reasons), f"source: {answer.source}"]
-    click.echo("\n".join(lines))
+    doing = "started unchanged" if start.is_unchanged else f"started on {start.sentence()}"
+    lines = [f"{answer.advice}: it would be {doing}"]
+    lines += [f"  - {note}" for note in (*_several(placement), *placement.reasons)]
+    click.echo(folded("\n".join(lines)))
+    click.echo(f"command: {shlex.join(command_words)}")
+    click.echo(f"source: {answer.source}")
