@@ -163,7 +163,8 @@ def features(matrix: Matrix, truths: Iterable[Groups]) -> Features:
     logs, _ = without_outliers([[None if v is None else math.log(v) for v in row] for row in values])
     cuts = candidate_cuts(join_order(logs), len(logs))
     rows = []
-    for judged in certainty.judge(cuts, logs, quality.grain_ns(matrix)):
+    clock = quality.Clock(quality.grain_ns(matrix), quality.tick_ns(values))
+    for judged in certainty.judge(cuts, logs, clock):
         if judged.cut.covers_machine:
             groups: dict[int, set[int]] = {}
             for cpu, label in zip(matrix.cpus, judged.cut.labels, strict=True):

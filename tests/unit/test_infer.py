@@ -253,6 +253,57 @@ def test_a_coarse_clock_does_not_make_levels_out_of_its_grain() -> None:
     assert infer(matrix_of_pairs(range(16), values)).verdict != "structured"
 
 
+@pytest.mark.parametrize("fast_cores", [3, 7])
+def test_cores_that_read_a_tick_faster_are_no_level_of_their_own(fast_cores: int) -> None:
+    """Averages of few readings of a clock of 5.2 ns: a core's threads are one tick or two apart."""
+    rng = Random(5)
+
+    def latency_ns(a: int, b: int) -> float:
+        ticks = (1 if a // 2 < fast_cores else 2) if a // 2 == b // 2 else rng.choice([3, 3, 4])
+        return round(ticks * 15.6 + rng.choice([0, 0, 1])) / 3
+
+    inference = infer(measured(latency_ns, 16, noise=0))
+    assert groups(inference) == [blocks(16, 2)]
+
+
+def test_half_of_the_cores_are_no_level_where_strangers_read_as_near_as_the_others() -> None:
+    """As above, with strangers two ticks apart here and there: either all cores are told, or none."""
+    rng = Random(5)
+
+    def latency_ns(a: int, b: int) -> float:
+        if a // 16 != b // 16:
+            ticks = rng.choice([13, 14])
+        elif a // 2 == b // 2:
+            ticks = 1 if a % 4 < 2 else 2
+        else:
+            ticks = 2 if (a + b) % 31 == 0 else rng.choice([3, 3, 4])
+        return round(ticks * 15.6 + rng.choice([0, 0, 1])) / 3
+
+    inference = infer(measured(latency_ns, 32, noise=0))
+    assert groups(inference) in ([blocks(32, 16)], [blocks(32, 2), blocks(32, 16)])
+
+
+def test_the_last_cores_whose_threads_read_late_are_cores_like_the_others() -> None:
+    def latency_ns(a: int, b: int) -> float:
+        slow = 2.4 if b < 8 else 1.0
+        return 12 * slow if a // 2 == b // 2 else 36 if a // 8 == b // 8 else 350
+
+    inference = infer(measured(latency_ns, 128))
+    assert groups(inference) == [blocks(128, 2), blocks(128, 8)]
+
+
+def test_two_cpus_without_their_siblings_are_no_core() -> None:
+    def latency_ns(a: int, b: int) -> float:
+        return 12 if a // 2 == b // 2 else 36 if a // 8 == b // 8 else 350
+
+    matrix = measured(latency_ns, 64)
+    kept = [cpu for cpu in range(64) if cpu not in (1, 11)]  # 0 and 10 are left, in two caches
+    pairs = {(a, b): matrix.cells[a][b] for a in kept for b in kept if a > b and matrix.cells[a][b]}
+    inference = infer(matrix_of_pairs(kept, pairs))
+    assert (0,) in inference.levels[0].groups
+    assert (10,) in inference.levels[0].groups
+
+
 def test_clusters_of_different_speed_are_one_level() -> None:
     own = (26, 40, 40)
     inference = infer(measured(lambda a, b: own[a // 4] if a // 4 == b // 4 else 110, 12))

@@ -92,7 +92,8 @@ def _inferred(
     if odd_pairs:
         notes.append(f"{odd_pairs} pairs read far slower than all around them: left out as disturbed")
     cuts = candidate_cuts(join_order(logs), len(placed))
-    chosen, given_up = choose(cuts, logs, quality.grain_ns(matrix))
+    clock = quality.Clock(quality.grain_ns(matrix), quality.tick_ns(values))
+    chosen, given_up = choose(cuts, logs, clock)
     levels = _whole(chosen, given_up)
     kept = math.prod(judged.certainty for judged in levels)
     certain = _calibrated(kept * math.prod(1 - judged.certainty for judged in given_up))

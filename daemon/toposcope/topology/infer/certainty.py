@@ -17,10 +17,13 @@ from typing import Final
 
 from toposcope.topology.infer.cuts import Cut
 from toposcope.topology.infer.linkage import Rows
+from toposcope.topology.infer.quality import FINE, Clock
 
 # Share of a band's pairs at either end that may be outliers (preempted samples) without widening it.
 OUTLIER_SHARE: Final = 0.04
 FEW_PAIRS: Final = 6
+# With a larger share of the CPUs in no group, the groups may be what a tick of the clock made of one level.
+SINGLE_SHARE: Final = 0.25
 # Measuring twice never gives the same number twice; narrower bands than this are not believed.
 NARROWEST_BAND: Final = 0.08
 # To invent a level is worse than to miss one.
@@ -44,17 +47,17 @@ class Judged:
     surprise: float = 0.0
 
 
-def choose(cuts: Sequence[Cut], logs: Rows, grain_ns: float = 0.0) -> tuple[list[Judged], list[Judged]]:
+def choose(cuts: Sequence[Cut], logs: Rows, clock: Clock = FINE) -> tuple[list[Judged], list[Judged]]:
     """(levels narrow to wide, cuts that were given up): all cuts that are rather levels than not.
 
     The least certain cut goes first; then its two bands are one, and its neighbours are judged anew.
-    `grain_ns` is the step in which the clock counts (0: fine); values one step apart may be the same one.
+    Values one step of the clock apart may be the same one.
     """
     left = list(cuts)
     bands = _bands(left, logs)
     given_up: list[Judged] = []
     while True:
-        judged = [_judged(cut, bands[index], bands[index + 1], grain_ns) for index, cut in enumerate(left)]
+        judged = [_judged(cut, bands[index], bands[index + 1], clock) for index, cut in enumerate(left)]
         worst = min(range(len(judged)), key=lambda index: judged[index].certainty, default=None)
         if worst is None or judged[worst].certainty >= LEAST_CERTAINTY:
             return judged, given_up
@@ -63,10 +66,10 @@ def choose(cuts: Sequence[Cut], logs: Rows, grain_ns: float = 0.0) -> tuple[list
         bands[worst : worst + 2] = [sorted(bands[worst] + bands[worst + 1])]
 
 
-def judge(cuts: Sequence[Cut], logs: Rows, grain_ns: float = 0.0) -> list[Judged]:
+def judge(cuts: Sequence[Cut], logs: Rows, clock: Clock = FINE) -> list[Judged]:
     """All cuts in place: each one's bands end at its neighbours. (`choose` starts from here.)"""
     bands = _bands(cuts, logs)
-    return [_judged(cut, bands[index], bands[index + 1], grain_ns) for index, cut in enumerate(cuts)]
+    return [_judged(cut, bands[index], bands[index + 1], clock) for index, cut in enumerate(cuts)]
 
 
 def certainty(separation: float, step: float, surprise: float) -> float:
@@ -96,17 +99,18 @@ def _bands(cuts: Sequence[Cut], logs: Rows) -> list[list[float]]:
     return bands
 
 
-def _judged(cut: Cut, near: list[float], far: list[float], grain_ns: float) -> Judged:
+def _judged(cut: Cut, near: list[float], far: list[float], clock: Clock) -> Judged:
     if not near or not far:
         return Judged(cut, 0.0, 0.0, None)
     near_low, near_high = _edges(near, _spare(near), _spare(near))
     # A few odd pairs among many strangers are more than a few beside a handful of mates.
     far_low, far_high = _edges(far, min(_spare(far), _spare(near)), _spare(far))
     width = (near_high - near_low + far_high - far_low) / 2 + NARROWEST_BAND
-    one_grain = math.log1p(grain_ns / math.exp(near_high))
+    one_grain = math.log1p(clock.grain_ns / math.exp(near_high))
     separation = (far_low - near_high) / (width + one_grain)
     # A few pairs that are one tick faster than all others are the clock's doing.
-    step = cut.step - one_grain if _mostly_single(cut) else cut.step
+    one_tick = math.log1p(max(clock.grain_ns, clock.tick_ns) / math.exp(near_high))
+    step = cut.step - one_tick if _partly_single(cut) else cut.step
     surprise = _surprise(cut, len(near), len(near) + len(far))
     near_ns = math.exp(near[len(near) // 2])
     return Judged(cut, separation, certainty(separation, step, surprise), near_ns, surprise)
@@ -123,9 +127,9 @@ def _surprise(cut: Cut, mates: int, pairs: int) -> float:
     return max(math.log(pairs) / mates, math.log(len(cut.labels)) / fewest)
 
 
-def _mostly_single(cut: Cut) -> bool:
+def _partly_single(cut: Cut) -> bool:
     alone = sum(size == 1 for size in Counter(cut.labels).values())
-    return 2 * alone > len(cut.labels)
+    return alone > SINGLE_SHARE * len(cut.labels)
 
 
 def _spare(band: list[float]) -> int:

@@ -25,6 +25,8 @@ MAX_CANDIDATES: Final = 16
 MIN_MOVED_SHARE: Final = 0.18
 # A group that joined late is at most so many times as large as the groups that had formed before.
 LATE_GROWTH: Final = 1.5
+# At most this share of the CPUs may be left alone among pairs for them to be pairs that read late.
+LATE_SHARE: Final = 0.1
 HOME_SHARE: Final = (0.5, 0.75)
 # Threads of a core are that much nearer than cores that share a cache.
 THREADS_STEP_RATIO: Final = 1.6
@@ -62,8 +64,30 @@ def candidate_cuts(joins: Sequence[Join], count: int) -> list[Cut]:
         for cpu in moved:
             labels[cpu] = join.into
         if index in step_after:
-            cuts.append(Cut(step_after[index], tuple(labels)))
+            cut = Cut(step_after[index], tuple(labels))
+            cut = _with_late_pairs(cut, joins, index) or cut
+            if not cuts or cut.labels != cuts[-1].labels:
+                cuts.append(cut)
     return _plausible(cuts, count)
+
+
+def _with_late_pairs(cut: Cut, joins: Sequence[Join], index: int) -> Cut | None:
+    """The cut with its last single CPUs in pairs, where nearly all others are and these join next.
+
+    A core's two threads may both have been disturbed. That all CPUs which are left alone are nearer to one
+    another than any two groups are is no chance.
+    """
+    sizes = Counter(cut.labels)
+    alone = {label for label, size in sizes.items() if size == 1}
+    late = joins[index : index + len(alone) // 2]
+    joined = [label for join in late for label in (join.into, join.other)]
+    if not alone or len(alone) > LATE_SHARE * len(cut.labels) or max(sizes.values()) != 2:
+        return None
+    if sorted(joined) != sorted(alone) or index + len(late) >= len(joins):
+        return None
+    into = {join.other: join.into for join in late}
+    step = joins[index + len(late)].height - joins[index - 1].height
+    return replace(cut, step=step, labels=tuple(into.get(label, label) for label in cut.labels))
 
 
 def _plausible(cuts: list[Cut], count: int) -> list[Cut]:
@@ -103,12 +127,13 @@ def is_incomplete(narrow: Cut, wide: Cut) -> bool:
     """Is the narrower of two levels only that part of the wider one which is faster inside?
 
     So it is where all its groups are groups of the wider level too, whose others are made of single CPUs:
-    clusters of different speed. Pairs are spared where they are several, or much nearer: threads of a core,
-    beside clusters of other cores.
+    clusters of different speed, or cores of which some read a tick of the clock faster. Pairs beside larger
+    groups are spared where they are several, or much nearer: threads of a core, beside clusters of others.
     """
     before, after = Counter(narrow.labels), Counter(wide.labels)
     are_several = len(narrow.labels) - len(before) > 1
-    if max(before.values()) == 2 and (are_several or narrow.step >= math.log(THREADS_STEP_RATIO)):
+    are_threads = are_several or narrow.step >= math.log(THREADS_STEP_RATIO)
+    if max(before.values()) == 2 < max(after.values()) and are_threads:
         return False
     moves = set(zip(narrow.labels, wide.labels, strict=True))
     return len(after) < len(before) and all(before[old] in (1, after[new]) for old, new in moves)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
 
@@ -15,10 +16,25 @@ MIN_KNOWN_SHARE: Final = 0.5
 # A clock is taken for coarse if so many of all values are multiples of one step, that near.
 ON_GRID_SHARE: Final = 0.9
 ON_GRID_TOLERANCE: Final = 0.02
+# Averages of ticks: so near to a multiple, so many of all values; then pairs, different values, multiples.
+NEAR_TICK: Final = 0.1
+ON_TICK_SHARE: Final = 0.98
+_MIN_TICKED_PAIRS, _MAX_TICKED_VALUES, _MAX_TICKS, _MIN_MULTIPLES = 100, 40, 20, 4
 # In a picosecond light travels 0.3 mm: no line gets from one CPU to another so fast.
 LEAST_LATENCY_NS: Final = 1e-3
 
 Values = Sequence[Sequence[float | None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """How coarsely the latencies were read; 0.0 where nothing of it shows (`grain_ns`, `tick_ns`)."""
+
+    grain_ns: float
+    tick_ns: float
+
+
+FINE: Final = Clock(0.0, 0.0)
 
 
 def impossible_cells(matrix: Matrix) -> list[tuple[int, int]]:
@@ -68,6 +84,26 @@ def grain_ns(matrix: Matrix) -> float:
     steps = ((value / grain, number) for value, number in counts.items())
     on_grid = sum(number for value, number in steps if abs(value - round(value)) < ON_GRID_TOLERANCE)
     return grain if on_grid >= ON_GRID_SHARE * counts.total() else 0.0
+
+
+def tick_ns(positive: Values) -> float:
+    """The tick of a clock whose readings were averaged afterwards; 0.0 where none shows.
+
+    Means of a few readings, each a whole number of ticks, lie near the multiples of a tick, not on them (5.0,
+    5.3, 10.3, 10.7, 15.3 ns are one, two and three ticks of 5.2 ns). Few values may lie so by chance: there
+    have to be many pairs, of several multiples, and next to nothing between.
+    """
+    values = Counter(float(f"{cell:.3g}") for row in positive for cell in row if cell is not None)
+    if values.total() < _MIN_TICKED_PAIRS or len(values) > _MAX_TICKED_VALUES:
+        return 0.0
+    guesses = sorted({value / times for value in values for times in range(1, _MAX_TICKS)}, reverse=True)
+    return next((guess for guess in guesses if _ticks(values, guess)), 0.0)
+
+
+def _ticks(values: Counter[float], tick: float) -> bool:
+    multiples = {round(value / tick) for value in values}
+    near = sum(n for value, n in values.items() if abs(value / tick - round(value / tick)) <= NEAR_TICK)
+    return 0 not in multiples and len(multiples) >= _MIN_MULTIPLES and near >= ON_TICK_SHARE * values.total()
 
 
 def spread_ratio(values: Values) -> float:
