@@ -72,6 +72,8 @@ def test_for_prints_just_the_text(topology: Path) -> None:
     assert text.endswith("echo 'a b'\n")
     with pytest.raises(UsageError, match="no words for 'teleport'"):
         run("--topology", topology, "--workers", 2, "--for", "teleport")
+    with pytest.raises(UsageError, match="not json"):
+        run("--topology", topology, "--workers", 2, "--for", "taskset", "--format", "json")
 
 
 def test_text_names_mode_evidence_and_what_was_left_out(topology: Path) -> None:

@@ -130,7 +130,7 @@ def test_without_results_it_says_what_to_measure_and_invents_no_gain() -> None:
     first = answer.placements[0]
     assert len({cpu // 8 for cpu in first.cpus}) == 1  # still what the topology suggests
     assert first.expected_gain_ratio is first.interval is first.cost_ns is None
-    assert "toposcope measure" in reasons(answer)
+    assert "`toposcope recommend --measure` does it" in reasons(answer)
     assert ("pair latencies", "absent") in [(used.what, used.basis) for used in first.evidence]
 
 
@@ -243,6 +243,8 @@ def test_shared_memory_bound_work_is_interleaved_where_it_needs_several_nodes(no
         (2, {"sharing": "sometimes"}, "'sometimes'"),
         (2, {"communication": (Edge(0, 5),)}, "names worker 5"),
         (2, {"communication": (Edge(0, 1, float("nan")),)}, "weight"),
+        (2, {"communication": (Edge(0, 1),), "sharing": "isolated"}, "said to be isolated"),
+        (2, {"model": "fibres"}, "'fibres'"),
     ],
 )
 def test_impossible_requests_get_one_sentence_and_a_hint(

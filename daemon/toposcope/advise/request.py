@@ -88,6 +88,11 @@ class Request:
             raise UsageError(
                 f"{len(self.communication)} edges of communication", f"at most {MAX_EDGES} can be weighed"
             )
+        if self.communication and self.sharing != "shared":
+            raise ContradictionError(
+                f"the workers are said to be {self.sharing}, and who talks to whom is given as well",
+                "leave out sharing, or the communication",
+            )
         for edge in self.communication:
             if not 0 <= edge.weight <= MAX_WEIGHT or min(edge.source, edge.target) < 0:
                 raise UsageError(

@@ -59,6 +59,11 @@ def command(
         raise UsageError(
             f"there are no words for {launcher[:40]!r}", f"known launchers: {', '.join(LAUNCHERS)}"
         )
+    if launcher is not None and output_format != "text":
+        raise UsageError(
+            f"--for prints the words of {launcher} alone, not {output_format}",
+            "leave out --for: the JSON holds the words of every launcher",
+        )
     if sysroot or topology_file or matrix_file:
         if measure_now:
             raise UsageError("another machine can't be measured from here", "leave --measure out")

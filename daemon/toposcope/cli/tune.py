@@ -18,6 +18,7 @@ from toposcope.cli._output import format_option, print_json
 from toposcope.cli._request import request_here, request_options
 from toposcope.errors import UsageError
 from toposcope.measure.tuning import Standing, Tuning, Verdict, rounds_needed
+from toposcope.render.advice_text import folded
 from toposcope.trials import Trial
 
 
@@ -102,15 +103,15 @@ def _text(tried: Sequence[Trial], verdict: Verdict, unit: str) -> str:
     width = max(len(trial.name) for trial in tried)
     lines = [f"{'placement':{width}}  runs  median {unit:9}  against unchanged (interval)"]
     for each in verdict.standings:
-        stopped = ", stopped early" if each.stopped_early else ""
+        stopped = ", stopped" if each.stopped_early else ""
         lines.append(
             f"{each.name:{width}}  {len(each.values):4}  {each.median:<16.6g}  {_gain(each)}{stopped}"
         )
-    lines += [f"  {name}: {starts[name].sentence()}" for name in starts]
+    lines += [folded(f"  {name}: {starts[name].sentence()}") for name in starts]
     headline = f"winner: {verdict.winner}" if verdict.winner else verdict.answer
-    lines.append(f"{headline}; {verdict.reason}")
+    lines.append(folded(f"{headline}; {verdict.reason}"))
     if verdict.as_good:
-        lines.append(f"as good, as far as these runs tell: {'; '.join(verdict.as_good)}")
+        lines.append(folded(f"as good, as far as these runs tell: {'; '.join(verdict.as_good)}"))
     return "\n".join(lines)
 
 

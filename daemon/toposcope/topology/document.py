@@ -6,6 +6,7 @@ fields are needed on the way back; counts, relations and the fingerprint follow 
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
@@ -162,7 +163,8 @@ def _check_disjoint(name: str, sets: Sequence[CpuSet]) -> None:
 
 
 def _wrong(where: str, wanted: str, value: object) -> TopologyError:
-    return TopologyError(f"topology: {where} must be {wanted}, not {value!r:.60}")
+    shown = reprlib.repr(value)  # of a long one only its beginning is written
+    return TopologyError(f"topology: {where} must be {wanted}, not {shown:.60}")
 
 
 def _optional(

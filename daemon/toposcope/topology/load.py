@@ -13,6 +13,7 @@ from toposcope.topology.model import Machine
 from toposcope.topology.sysfs import Root
 
 MAX_DOCUMENT_BYTES: Final = 1 << 26  # 8192 CPUs take about 10 MB
+_HINT: Final = "`toposcope topology --format json` writes one"
 
 
 def load_machine(sysroot: Path | None = None, topology_file: Path | None = None) -> Machine:
@@ -25,7 +26,7 @@ def load_machine(sysroot: Path | None = None, topology_file: Path | None = None)
     if topology_file is not None:
         return read_document(topology_file)
     if sysroot is not None and not sysroot.is_dir():
-        raise TopologyError(f"{sysroot} is no directory")
+        raise TopologyError(f"{sysroot} is no directory", "`toposcope capture DIR` makes one")
     return discover(Root(sysroot or "/"))
 
 
@@ -35,16 +36,14 @@ def read_document(path: Path) -> Machine:
         with path.open("rb") as file:
             content = file.read(MAX_DOCUMENT_BYTES + 1)
     except OSError as error:
-        raise TopologyError(f"{path}: {error.strerror}") from error
+        raise TopologyError(f"{path}: {error.strerror}", _HINT) from error
     if len(content) > MAX_DOCUMENT_BYTES:
-        raise TopologyError(f"{path}: longer than {MAX_DOCUMENT_BYTES} bytes")
+        raise TopologyError(f"{path}: longer than {MAX_DOCUMENT_BYTES} bytes", _HINT)
     try:
         document = json.loads(content)
     except (ValueError, RecursionError) as error:
-        raise TopologyError(
-            f"{path}: not JSON ({error})", "`toposcope topology --format json` writes one"
-        ) from error
+        raise TopologyError(f"{path}: not JSON ({error})", _HINT) from error
     try:
         return from_document(document)
     except TopologyError as error:
-        raise TopologyError(f"{path}: {error.message}", error.hint) from error
+        raise TopologyError(f"{path}: {error.message}", error.hint or _HINT) from error
