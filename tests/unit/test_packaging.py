@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+import toposcope_probes
+
 _PROJECT = Path(__file__).resolve().parents[2]
 _UNIT = _PROJECT / "systemd" / "toposcope.service"
 _DROP_INS = sorted((_PROJECT / "systemd" / "drop-ins").glob("*.conf"))
@@ -55,6 +57,16 @@ def test_the_unit_starts_what_the_packages_install() -> None:
     command = re.search(r"^ExecStart=(.*)$", _UNIT.read_text(), re.MULTILINE).group(1).split()  # type: ignore[union-attr]
     assert command[0] in targets
     assert command[command.index("--config") + 1] in targets
+
+
+def test_the_unit_allows_what_the_widest_probe_needs() -> None:
+    """A server with a thread and a file for each connection of `python_io`."""
+    limits = dict(re.findall(r"^(TasksMax|LimitNOFILE)=(\d+)$", _UNIT.read_text(), re.MULTILINE))
+    spec = toposcope_probes.find("python_io")
+    assert spec is not None
+    most = max(map(int, spec.variants["connections"]))
+    assert {name: int(value) > most + 1000 for name, value in limits.items()} == {
+        "TasksMax": True, "LimitNOFILE": True}  # fmt: skip
 
 
 @pytest.mark.parametrize("script", _SCRIPTS, ids=lambda path: path.name)
