@@ -302,18 +302,28 @@ def check_socket() -> None:
     assert property_of("MainPID") not in ("0", pid)
     assert before.keys() <= visits().keys()
     say(f"{SOCKET}: a request during a restart waited {waited_s:.0f} s and was answered")
+    said("systemctl", "disable", "--now", SOCKET)
 
 
 def drop_ins() -> None:
+    """With arguments, only what they name (`socket` for the socket unit)."""
     start("new")
     shutil.copytree("/share/web", CONFIG.parent, dirs_exist_ok=True)
     busy = "probes: {budget_ratio: 1.0}\n"
-    check_drop_in("realtime.conf", busy, check_realtime)
-    check_drop_in("network.conf", busy, check_network)
-    check_drop_in("audit.conf", busy + "audit: {enabled: true, interval_s: 10}\n", check_audit)
     config_file = "/run/credentials/toposcope.service/web.yml"
-    check_drop_in("web.conf", busy + f"web: {{config_file: {config_file}}}\n", check_web)
-    check_socket()
+    checks: dict[str, Callable[[], None]] = {
+        "realtime.conf": lambda: check_drop_in("realtime.conf", busy, check_realtime),
+        "socket": check_socket,
+        "audit.conf": lambda: check_drop_in(
+            "audit.conf", busy + "audit: {enabled: true, interval_s: 10}\n", check_audit
+        ),
+        "web.conf": lambda: check_drop_in(
+            "web.conf", busy + f"web: {{config_file: {config_file}}}\n", check_web
+        ),
+        "network.conf": lambda: check_drop_in("network.conf", busy, check_network),
+    }
+    for name in sys.argv[2:] or checks:
+        checks[name]()
     print("fitted")
 
 
