@@ -77,7 +77,7 @@ def text(explanation: Explanation) -> str:
     busy = len(usage.busy_threads)
     allowed = "unknown" if explanation.allowed_cpus is None else format_cpulist(explanation.allowed_cpus)
     lines = [
-        f"{explanation.name} ({explanation.pid}): {explanation.threads} threads, {busy} of them busy",
+        f"{explanation.name} ({explanation.pid}): {_threads(explanation.threads)}, {busy} of them busy",
         f"may run on: CPUs {allowed}",
     ]
     for thread in usage.busy_threads[:_THREADS_SHOWN_MAX]:
@@ -89,6 +89,10 @@ def text(explanation: Explanation) -> str:
     lines += [f"finding: {each.check}: {each.sentence}" for each in explanation.findings]
     lines += [*_advice(explanation), *(f"not seen: {note}" for note in explanation.unseen)]
     return "\n".join([*lines, f"source: {explanation.source}"])
+
+
+def _threads(count: int) -> str:
+    return "1 thread" if count == 1 else f"{count} threads"
 
 
 def _where(explanation: Explanation) -> list[str]:
@@ -139,7 +143,9 @@ def _better(
     """Advice for as many workers as threads are busy, on the CPUs that it or the caller may use."""
     workers = min(len(usage.busy_threads), MAX_WORKERS)
     if workers == 0:
-        return None, ["what would be better: it did next to nothing while it was watched"]
+        return None, [
+            "what would be better: it did next to nothing while it was watched; --watch-s watches longer"
+        ]
     machine = evidence.machine
     allowed = {*machine.usable_cpus, *(process.allowed_cpus or ())} & set(machine.online_cpus)
     machine = replace(machine, allowed_cpus=tuple(sorted(allowed)))

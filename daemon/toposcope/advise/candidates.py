@@ -85,11 +85,16 @@ class Cores:
 
 
 def choose_cores(request: Request, layout: Layout, cores_are_known: bool) -> Cores:
-    """Whether two workers may share a core. Raises ContradictionError where `avoid` leaves too few cores."""
+    """Whether two workers may share a core. Raises ContradictionError where `avoid` leaves too few cores.
+
+    `auto` lets them where there are too few, since that mostly gains throughput (`smt_interference`); where
+    latency matters more, fewer workers are the better answer.
+    """
     cores = len(set(layout.cores))
     alone = tuple(range(len(layout.cpus)))
     threaded = cores < len(layout.cpus)
-    if request.smt == "allow" or (request.smt == "auto" and threaded and request.workers > cores):
+    shares_if_need_be = request.smt == "auto" and (request.objective == "throughput" or request.exact)
+    if request.smt == "allow" or (shares_if_need_be and threaded and request.workers > cores):
         reasons = ("more workers than cores: some share a core",) if request.workers > cores else ()
         return Cores(alone, request.workers, False, reasons)
     if not threaded:

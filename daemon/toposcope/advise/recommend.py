@@ -129,6 +129,10 @@ def _verdict(
         return "leave", (f"{_LEAVE}: the measured distances change while the machine runs",)
     if choice.is_latency and costs.basis == "declared" and talks(request):
         return "leave", (f"{_LEAVE} until something was measured: {_MEASURE_FIRST[evidence.mode]}",)
+    model = choose_model(request, evidence, 1, 1).model
+    if is_question(request, model) and least_gain(evidence, model) is None:
+        why = f"whether one CPU answers more was not measured: {_MEASURE_FIRST['live']}"
+        return "leave", (f"{_LEAVE}: {why}",)
     if gain is None:
         why = "the scheduler spreads such work by itself, and nothing measured shows a gain"
         return "leave", (f"{_LEAVE}: {why}",)

@@ -41,7 +41,8 @@ _OPTIONS: Final = (
     _choice("--runtime", requests.Runtime, "native", "What runs them."),
     _choice("--model", requests.Model, "auto", "What it is made of, where that is settled."),
     _choice("--smt", requests.Smt, "auto", "Whether two workers may share a core."),
-    _choice("--objective", requests.Objective, "throughput", "What matters more."),
+    _choice("--objective", requests.Objective, "throughput",
+            "Latency: rather fewer workers than two on a core."),
     click.option("--exclusive", is_flag=True, help="Leave out CPUs that are busy now."),
     click.option(
         "--memory-per-worker", metavar="SIZE", help="What each worker needs, for example 512M or 2G."

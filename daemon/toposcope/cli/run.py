@@ -91,7 +91,9 @@ def _show(
         })  # fmt: skip
         return
     doing = "started unchanged" if start.is_unchanged else f"started on {start.sentence()}"
-    lines = [f"{answer.advice}: it would be {doing}"]
+    is_against = answer.advice == "leave" and not start.is_unchanged
+    advice = "leave, but with --anyway" if is_against else answer.advice
+    lines = [f"{advice}: it would be {doing}"]
     lines += [f"  - {note}" for note in (*_several(placement), *placement.reasons)]
     click.echo(folded("\n".join(lines)))
     click.echo(f"command: {shlex.join(command_words)}")
