@@ -1,3 +1,4 @@
 #!/bin/bash
-# In the guest: /share holds packages_guest.py and the packages; arguments go to it.
-exec python3 /share/packages_guest.py "$@"
+# In the guest: /share holds the scripts and the packages; arguments go to the script that knows the first one.
+case "$1" in drop-ins | probes) script=service_guest.py ;; *) script=packages_guest.py ;; esac
+exec python3 "/share/$script" "$@"

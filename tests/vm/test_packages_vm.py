@@ -68,7 +68,8 @@ def share(tmp_path_factory: pytest.TempPathFactory) -> Path:
         packages = Path(given) if given else _build_packages(_copy_tree(folder / name, version))
         for kind in ("deb", "rpm"):
             shutil.copy(next(packages.glob(f"*.{kind}")), share / f"{name}.{kind}")
-    shutil.copy(PROJECT / "tests/vm/packages_guest.py", share)
+    for script in ("packages_guest.py", "service_guest.py"):
+        shutil.copy(PROJECT / "tests/vm" / script, share)
     # The guest's dpkg leaves out /usr/share/doc, where the package has them.
     shutil.copytree(PROJECT / "systemd/drop-ins", share / "drop-ins")
     _write_web_configuration(share / "web")
