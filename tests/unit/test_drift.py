@@ -156,13 +156,13 @@ def test_moving_vcpus_are_noise(share: float) -> None:
 
 
 def test_visits_that_vary_too_much_count_for_nothing_and_where_most_do_the_series_is_noisy() -> None:
-    calm = series(6, SETTLED)
-    wild = [Visit(visit.time_s, 2 * visit.estimate, 0.05) for visit in series(7, 100)]
+    calm = series(6, SETTLED, spread=0.03)
+    wild = [Visit(visit.time_s, 2 * visit.estimate, 0.05) for visit in series(7, 100, spread=0.03)]
     assert detect([*calm, *wild[:12]]) == detect(calm)
     whole = detect([*calm, *wild])
     assert (whole.events, whole.baseline) == ((), detect(calm).baseline)
     assert whole.state == "noisy"
-    again = series(8, DAY)
+    again = series(8, DAY, spread=0.03)
     assert detect([*calm, *wild, *again]).state == "stable"
 
 
