@@ -84,3 +84,22 @@ def test_measured_machines_against_all_subsets(name: str, count: int) -> None:
     assert mean_cost(rows, nearest_set(rows, groups, count)) == pytest.approx(
         _exhaustive(rows, groups, count)
     )
+
+
+def test_finds_the_two_near_domains_of_a_large_machine() -> None:
+    """40 domains of 8, two a die, at random numbers: the CPUs of the nearest die are found."""
+    source = random.Random(5)
+    order = source.sample(range(320), 320)
+    rows = [[0.0] * 320 for _ in range(320)]
+    for a, b in itertools.combinations(range(320), 2):
+        base = 30 if a // 8 == b // 8 else (95 if a // 16 == 7 else 100) if a // 16 == b // 16 else 150
+        rows[order[a]][order[b]] = rows[order[b]][order[a]] = base * source.gauss(1, 0.01)
+    best = sorted(order[112:128])
+    assert nearest_set(rows, list(range(320)), 16) == best
+
+
+@pytest.mark.parametrize("count", [200, 300])
+def test_finds_the_nearest_pair_whatever_the_size(count: int) -> None:
+    rows = _noise(count, 9)
+    groups = [cpu // 2 for cpu in range(count)]
+    assert mean_cost(rows, nearest_set(rows, groups, 2)) == _exhaustive(rows, groups, 2)

@@ -6,6 +6,10 @@ regrowth of a part (large neighbourhood search: Pisinger and Ropke, "Large neigh
 Metaheuristics, 2010). A swap is judged from running sums in O(n). Everything is deterministic: the
 pseudo-random choices have a fixed seed, and the limit is a count of cells looked at, not a time.
 
+On large machines a pass over all CPUs is dear. So one start from each of the densest neighbourhoods is grown
+over all of them, the CPUs of the best starts are searched like a small machine, and the result is settled
+among all.
+
 CPUs are positions 0…n-1 here; `rows[i][j]` is what i and j cost each other (symmetric, 0 on the diagonal).
 """
 
@@ -13,7 +17,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from operator import add, sub
+from operator import add, itemgetter, sub
 from typing import Final
 
 Rows = Sequence[Sequence[float]]
@@ -22,9 +26,12 @@ Rows = Sequence[Sequence[float]]
 WORK_CELLS: Final = 700_000
 _PASS_CELLS: Final = 40
 _STARTS_SHARE: Final = 0.6  # of the work goes into different starts, the rest into regrowing the best
-_SEEDS_MAX: Final = 192
+_NEIGHBOURHOODS_MAX: Final = 128
 _PATIENCE: Final = 4  # regrowths without any gain, for each CPU: small machines are soon done
-_LARGE_CPUS: Final = 256  # beyond, the work is cut in proportion
+_POOL_CPUS: Final = 160  # beyond, the search goes on among so many, those of the best starts
+_POOL_SHARE: Final = 0.3  # of the work goes into growing starts all over the machine
+_SORT_CELLS: Final = 2  # sorting a row costs as much as so many passes over it
+_SPREAD_STEP: Final = 0.618  # of all positions from seed to seed: any few of them lie all over the machine
 _INFINITE: Final = float("inf")
 _GAIN_FLOOR_NS: Final = 1e-9  # smaller gains are rounding, and would let the search run in circles
 
@@ -49,7 +56,30 @@ def nearest_set(rows: Rows, groups: Sequence[int], count: int, work_cells: int =
     assert 0 < count <= len(set(groups)), "more workers than groups"
     if count == 1:
         return [min(range(len(rows)), key=lambda cpu: (sum(rows[cpu]), cpu))]
-    return _Search(rows, groups, count, work_cells).run()
+    if count == 2:
+        return _nearest_pair(rows, groups)
+    search = _Search(rows, groups, count, work_cells)
+    if len(rows) <= _POOL_CPUS:
+        return search.run()
+    pool = search.pool()
+    pick = itemgetter(*pool)
+    inside = _Search([pick(rows[cpu]) for cpu in pool], pick(groups), count, search.work_cells).run()
+    return search.settled([pool[at] for at in inside])
+
+
+def _nearest_pair(rows: Rows, groups: Sequence[int]) -> list[int]:
+    members: dict[int, list[int]] = {}
+    for cpu, group in enumerate(groups):
+        members.setdefault(group, []).append(cpu)
+    least, pair = _INFINITE, [0, 1]
+    for cpu, row in enumerate(rows):
+        others = list(row)
+        for mate in members[groups[cpu]]:
+            others[mate] = _INFINITE
+        near = min(others)
+        if near < least:
+            least, pair = near, [cpu, others.index(near)]
+    return pair
 
 
 class _Search:
@@ -60,8 +90,7 @@ class _Search:
         for cpu, group in enumerate(groups):
             members.setdefault(group, []).append(cpu)
         self.mates = [members[group] for group in groups]  # of each position, itself included
-        # Reading a large matrix takes its share of the time, too.
-        self.work_cells = work_cells * _LARGE_CPUS // max(_LARGE_CPUS, len(rows))
+        self.work_cells = work_cells
         self.random = random.Random(count)
         self.best: list[int] = []
         self.best_cost = _INFINITE
@@ -84,12 +113,60 @@ class _Search:
             patience = patience - 1 if self.best_cost == before else _PATIENCE * len(self.rows)
         return sorted(self.best)
 
+    def pool(self) -> list[int]:
+        """The CPUs of the best starts, one start from each of the densest neighbourhoods; ascending."""
+        neighbourhoods = self._neighbourhoods()
+        enough = self.work_cells * (1 - _POOL_SHARE)
+        starts = []
+        for near in neighbourhoods:
+            start = self._grow(near[:1])
+            starts.append((total_cost(self.rows, start), start + near))
+            if self.work_cells < enough:
+                break
+        pool: set[int] = set()
+        for cpus in (*(cpus for _, cpus in sorted(starts)), *neighbourhoods[len(starts) :]):
+            if len(pool) >= _POOL_CPUS - self.count:
+                break
+            for cpu in cpus:
+                pool.update(self.mates[cpu])
+        return sorted(pool)
+
+    def _neighbourhoods(self) -> list[list[int]]:
+        """CPUs with the `count` - 1 of other cores that are nearest to them, the cheapest first."""
+        covered: set[int] = set()
+        found: list[tuple[float, list[int]]] = []
+        for seed in sorted(range(len(self.rows)), key=lambda position: position * _SPREAD_STEP % 1):
+            if seed not in covered and len(found) < _NEIGHBOURHOODS_MAX:
+                row = self.rows[seed]
+                near = self._apart(seed, sorted(range(len(row)), key=row.__getitem__))
+                self.work_cells -= _SORT_CELLS * len(row)
+                # The far half may have a nearer neighbourhood of its own.
+                for cpu in near[: max(1, self.count // 2)]:
+                    covered.update(self.mates[cpu])
+                found.append((sum(map(row.__getitem__, near)), near))
+        return [near for _, near in sorted(found)]
+
+    def _apart(self, first: int, order: Sequence[int]) -> list[int]:
+        """`first` and then those of `order` that share no core with any before them, `count` in all."""
+        chosen, held = [first], set(self.mates[first])
+        for cpu in order:
+            if len(chosen) == self.count:
+                break
+            if cpu not in held:
+                chosen.append(cpu)
+                held.update(self.mates[cpu])
+        return chosen
+
+    def settled(self, chosen: list[int]) -> list[int]:
+        """`chosen` after the swaps that help; ascending."""
+        self._settle(chosen)
+        return sorted(self.best)
+
     def _seeds(self) -> list[int]:
-        """Positions all over the machine, those with the cheapest neighbourhood of `count` first."""
-        positions = range(0, len(self.rows), -(-len(self.rows) // _SEEDS_MAX))
-        density = {cpu: sum(sorted(self.rows[cpu])[: self.count]) for cpu in positions}
+        """All positions, those with the cheapest neighbourhood of `count` first."""
+        density = [sum(sorted(row)[: self.count]) for row in self.rows]
         self.work_cells -= len(density) * len(self.rows)
-        return sorted(positions, key=lambda cpu: (density[cpu], cpu))
+        return sorted(range(len(density)), key=lambda cpu: (density[cpu], cpu))
 
     def _grow(self, chosen: list[int], banned: Sequence[int] = ()) -> list[int]:
         """Add the position that costs least, until there are `count`; `banned` are taken last."""
