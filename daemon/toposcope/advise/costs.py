@@ -7,7 +7,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import compress, pairwise
 from operator import add, itemgetter
 from typing import Final, Literal, cast
 
@@ -55,7 +55,7 @@ def pair_costs(evidence: Evidence, cpus: Sequence[int]) -> PairCosts:
         # Nothing is missing but the diagonal, which becomes 0; looking at each cell again would cost 10 ms.
         rows = [cast("list[float]", [*r[:index], 0.0, *r[index + 1 :]]) for index, r in enumerate(known)]
         return PairCosts(layout, rows, "measured", 1.0, *_or_assumed(error), unusable_pairs=unusable)
-    pairs = [(a, b, ns) for a, row in enumerate(known) for b, ns in enumerate(row[:a]) if ns is not None]
+    pairs = _pairs(known)
     return PairCosts(
         layout,
         smoothed(layout, pairs),
@@ -65,6 +65,11 @@ def pair_costs(evidence: Evidence, cpus: Sequence[int]) -> PairCosts:
         unmeasured_relations=_unmeasured(layout, pairs) if pairs else (),
         unusable_pairs=unusable,
     )
+
+
+def _pairs(known: Sequence[_OptionalRow]) -> list[tuple[int, int, float]]:
+    """The measured pairs (a, b, ns) with b < a; all values are positive."""
+    return [(a, b, cast("float", row[b])) for a, row in enumerate(known) for b in compress(range(a), row)]
 
 
 def _or_assumed(error_ratio: float | None) -> tuple[float, bool]:
@@ -82,18 +87,16 @@ def _known_rows(matrix: Matrix | None, cpus: Sequence[int]) -> tuple[list[_Optio
         rows = _selected(rows, matrix.cpus, cpus)
     unusable = 0
     for index, row in enumerate(rows):
-        if _has_unusable(row, index):
+        if _has_unusable(row):
             rows[index] = [ns if ns is not None and ns > 0 else None for ns in row]
             unusable += rows[index].count(None) - row.count(None)
     return rows, unusable // 2
 
 
-def _has_unusable(row: _OptionalRow, index: int) -> bool:
-    """Whether a measured value of row `index` is not positive."""
-    others = (*row[:index], *row[index + 1 :])
-    if None in others:
-        return 0 in others or min(filter(None, others), default=1.0) <= 0
-    return bool(others) and min(cast("tuple[float, ...]", others)) <= 0
+def _has_unusable(row: _OptionalRow) -> bool:
+    """Whether a measured value is not positive."""
+    known = list(filter(None, row))  # neither None nor 0
+    return len(known) + row.count(None) < len(row) or min(known, default=1.0) <= 0
 
 
 def _columns(matrix: Matrix) -> list[_OptionalRow]:
@@ -105,8 +108,10 @@ def _means(index: int, there: _OptionalRow, back: _OptionalRow) -> _OptionalRow:
     if there == back:
         return there
     before, behind = there[:index], there[index + 1 :]
-    if None not in before and behind.count(None) == len(behind):
+    if behind.count(None) == len(behind) and back[:index].count(None) == index:
         return (*before, None, *back[index + 1 :])
+    if before.count(None) == index and back[index + 1 :].count(None) == len(behind):
+        return (*back[:index], None, *behind)
     others = (*back[:index], *back[index + 1 :])
     if None not in before and None not in behind and None not in others:
         sums = map(add, cast("tuple[float, ...]", (*before, *behind)), cast("tuple[float, ...]", others))

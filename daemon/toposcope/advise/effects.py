@@ -11,7 +11,8 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from operator import add
+from itertools import repeat
+from operator import add, mul
 from typing import Final, Literal
 
 Pair = tuple[int, int, float]
@@ -21,6 +22,8 @@ Kind = Literal["pair", "end", "end_by_relation"]
 _PRIOR_PAIRS: Final = 30.0  # the prior weighs as much as this many pairs of residuals
 _PRIOR_SHARE: Final = 0.03
 _NEGLIGIBLE_WEIGHT: Final = 500.0  # noise over variance: such an effect would shift nothing
+_LABEL_BITS: Final = 14  # of a label inside a key: MAX_CPUS domains with eight zones each
+_LABEL_MASK: Final = (1 << _LABEL_BITS) - 1
 
 
 @dataclass
@@ -52,11 +55,13 @@ class Effect:
         ones = [self.labels[a] for a, _, _ in pairs]
         others = [self.labels[b] for _, b, _ in pairs]
         if self.kind == "pair":
-            ones = list(map(_pair_key, relations, ones, others))
+            low = map(mul, map(min, ones, others), repeat(1 << _LABEL_BITS))
+            high = map(max, ones, others)
+            ones = list(map(add, map(add, map(mul, relations, repeat(1 << 2 * _LABEL_BITS)), low), high))
             others = []
         elif self.kind == "end_by_relation":
-            ones = list(map(_end_key, relations, ones))
-            others = list(map(_end_key, relations, others))
+            shifted = list(map(mul, relations, repeat(1 << _LABEL_BITS)))
+            ones, others = list(map(add, shifted, ones)), list(map(add, shifted, others))
         self.index = {key: number for number, key in enumerate(dict.fromkeys([*ones, *others]))}
         self.first = list(map(self.index.__getitem__, ones))
         self.second = list(map(self.index.__getitem__, others))
@@ -75,13 +80,36 @@ class Effect:
         number = self.index.get(label if self.kind == "end" else _end_key(relation, label))
         return 0.0 if number is None else self.values[number]
 
+    def of_labels(self, relations: int) -> dict[int, list[float]]:
+        """All `of_pair` of the nearest `relations` relations at once: for each label values by `columns`."""
+        size = max(self.labels) + 1
+        table: dict[int, list[float]] = {}
+        for key, number in self.index.items():
+            relation, one, other = key >> 2 * _LABEL_BITS, key >> _LABEL_BITS & _LABEL_MASK, key & _LABEL_MASK
+            if relation >= relations:
+                continue
+            for mine, theirs in ((one, other), (other, one)):
+                if mine not in table:
+                    table[mine] = [0.0] * (relations * size)
+                table[mine][relation * size + theirs] = self.values[number]
+        return table
+
+    def columns(self, relations: Sequence[int], positions: Sequence[int]) -> list[int]:
+        """Where in a row of `of_labels` the values for `positions` are, which have these relations to it."""
+        size = max(self.labels) + 1
+        return [
+            relation * size + self.labels[position]
+            for relation, position in zip(relations, positions, strict=True)
+        ]
+
     def judge(self, residuals: Sequence[float]) -> None:
         """How far to believe this effect, from how residuals that share it vary together."""
-        squares = [residual * residual for residual in residuals]
-        variance = sum(squares) / len(squares)
+        squares = sum(map(mul, residuals, residuals))
+        variance = squares / len(residuals)
         sharing = sum(count * (count - 1) / 2 for count in self.counts)
-        products = zip(self._sums(residuals), self._sums(squares), strict=True)
-        common = sum((total * total - square) / 2 for total, square in products)
+        sums = self._sums(residuals)
+        # The square of a sum is that of its terms and twice their products.
+        common = (sum(map(mul, sums, sums)) - (squares if self.kind == "pair" else 2 * squares)) / 2
         pulled = max(common, 0.0) + _PRIOR_PAIRS * self.prior_share * variance
         own = min(pulled / (sharing + _PRIOR_PAIRS), 0.9 * variance)
         noise = max(variance - (own if self.kind == "pair" else 2 * own), 0.1 * variance)
@@ -120,8 +148,9 @@ class Effect:
 
 
 def _pair_key(relation: int, one: int, other: int) -> int:
-    return relation << 40 | one << 20 | other if one <= other else relation << 40 | other << 20 | one
+    low, high = (one, other) if one <= other else (other, one)
+    return relation << 2 * _LABEL_BITS | low << _LABEL_BITS | high
 
 
 def _end_key(relation: int, label: int) -> int:
-    return relation << 20 | label
+    return relation << _LABEL_BITS | label

@@ -9,6 +9,7 @@ from typing import Final
 
 from toposcope.topology.model import Machine, Partition
 
+_DOMAINS: Final = ("l3", "die", "node", "package")  # the first of them that there is
 _APART: Final = "apart"  # the relation of two CPUs that share no declared level
 
 
@@ -78,8 +79,13 @@ class Layout:
         places = tuple(order[zone][core] for core, zone in zip(self.cores, domain, strict=True))
         return domain, places, tuple(len(order[zone]) for zone in domain)
 
+    def domain_relations(self) -> int:
+        """How many relations, from the narrowest, two CPUs of one cache domain can have."""
+        names = [level.name for level in self.levels]
+        return next((names.index(name) + 1 for name in _DOMAINS if name in names), len(names) + 1)
+
     def _domain(self) -> tuple[int, ...]:
-        for name in ("l3", "die", "node", "package"):
+        for name in _DOMAINS:
             if (level := self.level(name)) is not None:
                 return level.labels
         return (0,) * len(self.cpus)

@@ -16,22 +16,24 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Sequence
-from operator import add, mul
 from typing import Final
 
 from toposcope.advise.effects import Effect, Pair
 from toposcope.advise.layout import Layout
+from toposcope.advise.predict import predicted
 
 _OUTLIER_SPREADS: Final = 10.0
 _OUTLIER_FLOOR: Final = 0.02
 _FIT_PAIRS: Final = 3000  # as many tell the effects; of more, evenly chosen ones do
 _FIT_ROUNDS: Final = 4
-_FEW_CORES: Final = 128  # beyond, fine effects are told within a cache domain only
 _WIDER_RATIO: Final = 1.6  # a level that was not measured costs this much more than the widest measured
 # What these kinds make of the variance on the published machines where it can be told at all.
 _END_SHARE: Final = 0.08
 _PLACES_SHARE: Final = 0.15
 _CUTS: Final = (2, 4, 8)
+# On large machines fewer tell as much of each effect there is, and time counts.
+_MANY_CPUS: Final = 128
+_CUTS_OF_MANY: Final = (4,)
 
 
 def smoothed(layout: Layout, pairs: Sequence[Pair]) -> list[list[float]]:
@@ -57,7 +59,7 @@ def smoothed(layout: Layout, pairs: Sequence[Pair]) -> list[list[float]]:
             if turn == 0:
                 effect.judge(left)
             left = effect.fit(left)
-    rows = _predicted(layout, middles, [effect for effect in effects if effect.matters])
+    rows = predicted(layout, middles, [effect for effect in effects if effect.matters])
     for a, b, ns in pairs:
         rows[a][b] = rows[b][a] = ns
     return rows
@@ -79,7 +81,7 @@ def _effects(layout: Layout) -> list[Effect]:
         Effect(labels, "end_by_relation", prior_share=_END_SHARE) for labels in (layout.cores, places)
     ]
     effects.append(Effect(places, is_fine=True, prior_share=_PLACES_SHARE))
-    cuts = [parts for parts in _CUTS if max(sizes) >= 2 * parts]
+    cuts = [parts for parts in _cuts(layout) if max(sizes) >= 2 * parts]
     for parts in cuts:  # neighbours by number are often neighbours on the ring or mesh
         zones = [place * parts // size for place, size in zip(places, sizes, strict=True)]
         effects.append(Effect(zones, is_fine=True))
@@ -90,6 +92,10 @@ def _effects(layout: Layout) -> list[Effect]:
     if threaded:
         effects.append(Effect(layout.cores, is_fine=True))
     return effects
+
+
+def _cuts(layout: Layout) -> Sequence[int]:
+    return _CUTS if len(layout.cpus) <= _MANY_CPUS else _CUTS_OF_MANY
 
 
 def _neighbouring_domains(layout: Layout) -> list[list[int]]:
@@ -106,7 +112,7 @@ def _neighbouring_domains(layout: Layout) -> list[list[int]]:
     return [
         [one * 8 + order[one][domain] * parts // len(order[one])
          for one, domain in zip(outer, domains.labels, strict=True)]
-        for parts in _CUTS if most >= 2 * parts
+        for parts in _cuts(layout) if most >= 2 * parts
     ]  # fmt: skip
 
 
@@ -139,101 +145,6 @@ def _without_outliers(residuals: Sequence[float]) -> list[float]:
     spread = 1.4826 * statistics.median(map(abs, residuals))
     limit = _OUTLIER_SPREADS * (spread + _OUTLIER_FLOOR)
     return [max(-limit, min(limit, residual)) for residual in residuals]
-
-
-def _predicted(layout: Layout, middles: Sequence[float], effects: Sequence[Effect]) -> list[list[float]]:
-    """All pairs: effects of sets once for two cores, then each CPU's own factor."""
-    ends = [effect for effect in effects if effect.kind == "end"]
-    factors = [
-        math.exp(sum(effect.of_end(position) for effect in ends)) for position in range(len(layout.cpus))
-    ]
-    cores = _Cores(layout)
-    table = _core_table(cores, middles, [effect for effect in effects if effect.kind != "end"])
-    rows = []
-    for index, number in enumerate(cores.number):
-        base = table[number]
-        row = list(map(mul, map(base.__getitem__, cores.number), factors))
-        rows.append([value * factors[index] for value in row])
-        rows[index][index] = 0.0
-    return rows
-
-
-class _Cores:
-    """Cores instead of CPUs: a position of each (`heads`), its last thread, and units of alike cores.
-
-    Cores of one unit share all levels but their core, so wide effects are the same for all of them.
-    `relations[u][v]` is that of two cores of units u and v.
-    """
-
-    def __init__(self, layout: Layout) -> None:
-        self.layout = layout
-        first = {core: index for index, core in reversed(list(enumerate(layout.cores)))}
-        last = {core: index for index, core in enumerate(layout.cores)}
-        self.heads = [first[core] for core in first]
-        self.threads = [last[core] for core in first]
-        place = {core: number for number, core in enumerate(first)}
-        self.number = [place[core] for core in layout.cores]
-        wide = [level.labels for level in layout.levels if level.labels != layout.cores]
-        self.domain = layout.place_in_domain()[0]
-        keys = [
-            (self.domain[head], layout.kinds[head], *(labels[head] for labels in wide)) for head in self.heads
-        ]
-        units = {key: number for number, key in enumerate(dict.fromkeys(keys))}
-        self.unit = [units[key] for key in keys]
-        self.members: list[list[int]] = [[] for _ in units]
-        for number, unit in enumerate(self.unit):
-            self.members[unit].append(self.heads[number])
-        self.relations = [[layout.relation(of[0], to[-1]) for to in self.members] for of in self.members]
-
-
-def _core_table(cores: _Cores, middles: Sequence[float], effects: Sequence[Effect]) -> list[list[float]]:
-    """For each two cores the latency without the CPUs' own effects, in ns."""
-    layout = cores.layout
-    wide = [effect for effect in effects if effect.kind == "pair" and not effect.is_fine]
-    fine = [effect for effect in effects if effect.is_fine]
-    ends = [effect for effect in effects if effect.kind == "end_by_relation"]
-    by_unit = [
-        [middles[relation] + sum(effect.of_pair(relation, of[0], to[-1]) for effect in wide)
-         for to, relation in zip(cores.members, relations, strict=True)]
-        for of, relations in zip(cores.members, cores.relations, strict=True)
-    ]  # fmt: skip
-    own = [
-        [sum(effect.of_end(head, relation) for effect in ends) for head in cores.heads]
-        for relation in range(len(layout.levels) + 1)
-    ]
-    inside: dict[int, list[int]] = {}
-    for column, head in enumerate(cores.heads):
-        inside.setdefault(cores.domain[head], []).append(column)
-    everywhere = range(len(cores.heads))
-    table = []
-    for number, head in enumerate(cores.heads):
-        unit = cores.unit[number]
-        relation_of = cores.relations[unit]
-        base = [ns + own[relation][number] for ns, relation in zip(by_unit[unit], relation_of, strict=True)]
-        theirs = [own[relation_of[other]][column] for column, other in enumerate(cores.unit)]
-        logs = list(map(add, map(base.__getitem__, cores.unit), theirs))
-        for column in everywhere if len(everywhere) <= _FEW_CORES else inside[cores.domain[head]]:
-            other, relation = cores.heads[column], relation_of[cores.unit[column]]
-            logs[column] += sum(effect.of_pair(relation, head, other) for effect in fine)
-        logs[number] = _between_threads(layout, middles, effects, head, cores.threads[number])
-        table.append(list(map(math.exp, logs)))
-    return table
-
-
-def _between_threads(
-    layout: Layout, middles: Sequence[float], effects: Sequence[Effect], one: int, other: int
-) -> float:
-    """The log latency of two threads of a core; of a single thread to itself nobody asks."""
-    if one == other:
-        return 0.0
-    relation = layout.relation(one, other)
-    of_ends = sum(
-        effect.of_end(one, relation) + effect.of_end(other, relation)
-        for effect in effects if effect.kind == "end_by_relation"
-    )  # fmt: skip
-    return middles[relation] + of_ends + sum(
-        effect.of_pair(relation, one, other) for effect in effects if effect.kind == "pair"
-    )  # fmt: skip
 
 
 def _ranks(layout: Layout) -> list[list[float]]:
