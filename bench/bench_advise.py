@@ -2,7 +2,7 @@
 
     python bench/bench_advise.py [--repeats 5] [--limit-ms 100]
 
-Prints the least CPU time of several runs; exit status 1 where one on a complete matrix exceeds the limit.
+Prints the least CPU time of several runs and their median; exit status 1 where the least exceeds the limit.
 A busy neighbour on the same core inflates CPU time too, by up to a half: so the least counts.
 """
 
@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import random
+import statistics
 import sys
 import time
 
@@ -54,13 +55,14 @@ def matrix_of(machine: Machine, share: float) -> Matrix:
     return matrix_of_pairs(machine.online_cpus, pairs)
 
 
-def cpu_ms(request: Request, evidence: Evidence, repeats: int) -> float:
+def cpu_ms(request: Request, evidence: Evidence, repeats: int) -> list[float]:
+    """CPU time of each run, ascending."""
     times = []
     for _ in range(repeats):
         start = time.process_time()
         recommend(request, evidence)
         times.append(time.process_time() - start)
-    return 1000 * min(times)
+    return sorted(1000 * taken for taken in times)
 
 
 def main() -> int:
@@ -76,9 +78,10 @@ def main() -> int:
             for name, request in _REQUESTS.items():
                 if request.workers <= count // 2:
                     taken = cpu_ms(request, evidence, arguments.repeats)
-                    print(f"{count:4} CPUs, {what:8} measured, {name:24} {taken:7.1f} ms", flush=True)
-                    if what == "complete":
-                        worst = max(worst, taken)
+                    middle = statistics.median(taken)
+                    print(f"{count:4} CPUs, {what:8} measured, {name:24} {taken[0]:7.1f} ms, "
+                          f"median {middle:.1f}", flush=True)  # fmt: skip
+                    worst = max(worst, taken[0])
     return 0 if worst <= arguments.limit_ms else 1
 
 

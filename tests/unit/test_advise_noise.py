@@ -62,7 +62,7 @@ def test_advice_from_one_direction_holds_in_the_other(
     matrix = read_matrix(shared_path("latency_matrices", f"{name}.csv"))
     seen, paid = _direction(matrix, back=back), _direction(matrix, back=not back)
     machine = declared_machine(name) if is_declared else with_cores_shown(replay.machine_of(seen), seen)
-    for workers in (2, 4, 8, 16):
+    for workers in (2, 4, 8, 16, 24, 32):
         if workers < len(matrix.cpus) / 2:
             best = _cost(paid, _advised(machine, seen, workers, smt, exact=True))
             assert _cost(paid, _advised(machine, seen, workers, smt, exact=False)) <= 1.01 * best, workers
