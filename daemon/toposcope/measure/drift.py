@@ -216,7 +216,7 @@ class Detector:
         """
         if 2 * sum(self._left_out) > self._rate.long_visits:
             return "noisy"
-        if self._is_noisy or self._stray_count() > self._rate.max_strays:
+        if self._differs_too_much():
             return "noisy"
         return "learning" if self._baseline is None or self._is_unsure else "stable"
 
@@ -248,7 +248,7 @@ class Detector:
             return event
         if len(self._learned) < self._rate.baseline:
             self._learn(log)
-        elif self.state == "noisy":
+        elif self._differs_too_much():
             # Neither spikes nor a change. Begin again, so that a series that calms down counts; until it has
             # been learnt anew, it stays what it was.
             self._restart([])
@@ -303,6 +303,10 @@ class Detector:
             self._strays.append(self._compared)
         if self._strays and self._strays[0] <= self._compared - self._rate.stray_window:
             self._strays.popleft()
+
+    def _differs_too_much(self) -> bool:
+        """Do sound visits differ by too much? (Visits that are not sound say nothing against the baseline.)"""
+        return self._is_noisy or self._stray_count() > self._rate.max_strays
 
     def _stray_count(self) -> int:
         """Strays in the last window but for the latest three visits, which may begin a change."""
