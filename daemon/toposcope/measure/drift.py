@@ -305,7 +305,7 @@ class Detector:
             self._strays.popleft()
 
     def _differs_too_much(self) -> bool:
-        """Do sound visits differ by too much? (Visits that are not sound say nothing against the baseline.)"""
+        """Do sound visits differ by too much? Others say nothing against the baseline."""
         return self._is_noisy or self._stray_count() > self._rate.max_strays
 
     def _stray_count(self) -> int:
