@@ -101,9 +101,12 @@ class Client:
     def connect(self, count: int) -> None:
         """Open so many connections; each has been answered once when this returns."""
         for _ in range(count):
-            connection = socket.create_connection(("127.0.0.1", self._port), timeout=_STALL_S)
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            connection = socket.socket()
+            # Before there is a connection: who is killed between the two would leave one in TIME_WAIT.
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            connection.settimeout(_STALL_S)
+            connection.connect(("127.0.0.1", self._port))
             connection.sendall(_MESSAGE)
             self._sockets[connection.fileno()] = connection
         for number, connection in self._sockets.items():
