@@ -187,6 +187,49 @@ static void reap(pid_t process, uint64_t limit_ticks)
     }
 }
 
+/* Processes that are through with their work and only have to end. That takes longer than a thread's end (0.2 ms),
+ * and the next target need not wait for it: they are reaped when it has begun, or when the program ends. */
+static struct {
+    pid_t *processes;
+    unsigned count, capacity;
+} leaving;
+
+static void reap_leaving(void)
+{
+    uint64_t limit = ticks_now() + ticks_from_ns(GATHER_MS * 1e6);
+    sigset_t child, old;
+    sigemptyset(&child);
+    sigaddset(&child, SIGCHLD);
+    pthread_sigmask(SIG_BLOCK, &child, &old);
+    for (; leaving.count > 0; leaving.count--)
+        reap(leaving.processes[leaving.count - 1], limit);
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+}
+
+static void let_leave(pid_t process)
+{
+    if (leaving.capacity == 0)
+        atexit(reap_leaving);
+    if (leaving.count == leaving.capacity) {
+        leaving.capacity = 2 * leaving.capacity + 8;
+        leaving.processes = reallocate(leaving.processes, leaving.capacity, sizeof *leaving.processes);
+    }
+    leaving.processes[leaving.count++] = process;
+}
+
+/* Waits for the end of a process' work, and for its own end where its work has none. */
+static void release(const struct post *post, uint64_t limit_ticks)
+{
+    const struct record *record = &post->muster->records[post->index];
+    uint64_t sleep_ticks = ticks_now() + ticks_from_ns(AWAKE_NS);
+    while (!atomic_load(&record->done) && ends_soon(sleep_ticks))
+        ;
+    if (atomic_load(&record->done))
+        let_leave(post->process);
+    else
+        reap(post->process, limit_ticks);
+}
+
 static void finish(struct post *posts, unsigned count)
 {
     /* The first member is through with its work; what the others may need more covers a busy CPU. */
@@ -195,7 +238,7 @@ static void finish(struct post *posts, unsigned count)
         if (posts[i].crew->model == MODEL_THREAD)
             join(posts[i].thread);
         else
-            reap(posts[i].process, limit);
+            release(&posts[i], limit);
     }
 }
 
@@ -259,6 +302,7 @@ bool crew_run(const struct crew *crew, struct result *result)
     cpus_unpin(); /* else the others would start on this thread's CPU, behind it */
     while (started < count && start(&posts[started]))
         started++;
+    reap_leaving();
     if (started == count) {
         serve(&posts[0]);
     } else {
