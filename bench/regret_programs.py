@@ -50,7 +50,7 @@ def workload(kernel: str, model: str) -> float:
     )
     answer = json.loads(done.stdout.splitlines()[0])
     assert answer["status"] == "ok", answer
-    return statistics.median(rate for group in answer["samples"]["edges_per_s"] for rate in group)
+    return float(statistics.median(rate for group in answer["samples"]["edges_per_s"] for rate in group))
 
 
 def steps(count: int) -> int:
