@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import click
 import msgspec
 
+_COLUMNS_MAX: Final = 110
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
@@ -17,6 +19,11 @@ def format_option(*extra: str) -> Callable[[_Command], _Command]:
     choices = ("text", "json", *extra)
     return click.option("--format", "output_format", type=click.Choice(choices), default="text",
                         show_default=True, help="How to print the answer.")  # fmt: skip
+
+
+def text_columns() -> int:
+    """How wide text for people may be: as the terminal, but no wider than is good to read; 80 in a pipe."""
+    return max(40, min(shutil.get_terminal_size((80, 24)).columns, _COLUMNS_MAX))
 
 
 def print_json(document: object) -> None:

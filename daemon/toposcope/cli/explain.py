@@ -14,7 +14,7 @@ from toposcope import audit, explain
 from toposcope.advise.answer import to_document
 from toposcope.advise.request import Sharing
 from toposcope.cli import _evidence, _source
-from toposcope.cli._output import format_option, print_json
+from toposcope.cli._output import format_option, print_json, text_columns
 from toposcope.errors import ToposcopeError, UsageError
 from toposcope.render.advice_text import folded
 from toposcope.topology.processes import Process, read_memory_bytes_by_node, read_process
@@ -59,7 +59,7 @@ def command(
     if output_format == "json":
         print_json(_document(found, watched_s))
     else:
-        click.echo(folded(explain.text(found)))
+        click.echo(folded(explain.text(found), text_columns()))
 
 
 def find_pid(text: str) -> int:

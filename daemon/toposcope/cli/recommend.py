@@ -11,7 +11,7 @@ from toposcope.advise.answer import to_document
 from toposcope.advise.launchers import LAUNCHERS, command_for
 from toposcope.advise.recommend import recommend
 from toposcope.cli import _evidence, _source
-from toposcope.cli._output import format_option, print_json
+from toposcope.cli._output import format_option, print_json, text_columns
 from toposcope.cli._request import request_of, request_options
 from toposcope.errors import UsageError
 from toposcope.render.advice_text import advice_text
@@ -84,4 +84,4 @@ def command(
     elif output_format == "svg":
         click.echo(topology_svg(evidence.machine, {"advised": answer.placements[0].cpus}), nl=False)
     else:
-        click.echo(advice_text(answer))
+        click.echo(advice_text(answer, text_columns()))

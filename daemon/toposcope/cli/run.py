@@ -14,7 +14,7 @@ from toposcope import launch
 from toposcope.advise.answer import Placement, Recommendation
 from toposcope.advise.recommend import recommend
 from toposcope.cli import _evidence, _source
-from toposcope.cli._output import format_option, print_json
+from toposcope.cli._output import format_option, print_json, text_columns
 from toposcope.cli._request import request_here, request_options
 from toposcope.render.advice_text import folded
 
@@ -95,6 +95,6 @@ def _show(
     advice = "leave, but with --anyway" if is_against else answer.advice
     lines = [f"{advice}: it would be {doing}"]
     lines += [f"  - {note}" for note in (*_several(placement), *placement.reasons)]
-    click.echo(folded("\n".join(lines)))
+    click.echo(folded("\n".join(lines), text_columns()))
     click.echo(f"command: {shlex.join(command_words)}")
     click.echo(f"source: {answer.source}")

@@ -14,7 +14,7 @@ import click
 
 from toposcope import trials
 from toposcope.cli import _evidence, _source
-from toposcope.cli._output import format_option, print_json
+from toposcope.cli._output import format_option, print_json, text_columns
 from toposcope.cli._request import request_here, request_options
 from toposcope.errors import UsageError
 from toposcope.measure.tuning import Standing, Tuning, Verdict, rounds_needed
@@ -107,12 +107,12 @@ def _text(tried: Sequence[Trial], verdict: Verdict, unit: str) -> str:
         lines.append(
             f"{each.name:{width}}  {len(each.values):4}  {each.median:<16.6g}  {_gain(each)}{stopped}"
         )
-    lines += [folded(f"  {name}: {starts[name].sentence()}") for name in starts]
+    said = [f"  {name}: {starts[name].sentence()}" for name in starts]
     headline = f"winner: {verdict.winner}" if verdict.winner else verdict.answer
-    lines.append(folded(f"{headline}; {verdict.reason}"))
+    said.append(f"{headline}; {verdict.reason}")
     if verdict.as_good:
-        lines.append(folded(f"as good, as far as these runs tell: {'; '.join(verdict.as_good)}"))
-    return "\n".join(lines)
+        said.append(f"as good, as far as these runs tell: {'; '.join(verdict.as_good)}")
+    return "\n".join([*lines, *(folded(line, text_columns()) for line in said)])
 
 
 def _gain(standing: Standing) -> str:

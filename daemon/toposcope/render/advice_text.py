@@ -5,7 +5,6 @@ Commands are on lines of their own and never folded, so that they can be copied.
 
 from __future__ import annotations
 
-import shutil
 import textwrap
 from collections.abc import Iterator
 from typing import Final
@@ -14,46 +13,46 @@ from toposcope.advise.answer import Placement, Recommendation
 from toposcope.topology.cpulist import format_cpulist
 from toposcope.units import format_ns
 
-_WIDTH_MAX: Final = 110
 _LEAVE: Final = "leave it as it is"
 _SHOWN_COMMANDS: Final = ("taskset", "numactl")
+_COMMAND: Final = "    "  # no other line begins so: a reason's indentation is less
 
 
-def folded(text: str) -> str:
-    """Each line folded at words to the terminal's width (80 in a pipe), its indentation kept."""
-    width = min(shutil.get_terminal_size((80, 24)).columns, _WIDTH_MAX)
+def folded(text: str, width: int) -> str:
+    """Each line folded at words to that many columns, its indentation kept."""
     lines: list[str] = []
     for line in text.splitlines():
         indent = len(line) - len(line.lstrip())
         hanging = " " * (indent + 2)
         lines += textwrap.wrap(
-            line, max(width, 40), subsequent_indent=hanging, break_long_words=False, break_on_hyphens=False
+            line, width, subsequent_indent=hanging, break_long_words=False, break_on_hyphens=False
         ) or [""]  # fmt: skip
     return "\n".join(lines)
 
 
-def advice_text(answer: Recommendation) -> str:
-    """The whole answer for people."""
+def advice_text(answer: Recommendation, width: int) -> str:
+    """The whole answer for people, `width` columns wide but for the commands."""
     first = answer.placements[0]
     parts = [*_what_to_do(answer, first), "", "why:", *_bullets(first.reasons)]
     if answer.advice == "leave":
-        parts += ["", folded(f"were it to be placed all the same: {_title(first)}"), *_commands(first)]
+        parts += ["", f"were it to be placed all the same: {_title(first)}", *_commands(first)]
     for rank, other in enumerate(answer.placements[1:], 2):
-        parts += ["", folded(f"number {rank}: {_title(other)}"), *_commands(other)]
+        parts += ["", f"number {rank}: {_title(other)}", *_commands(other)]
         parts += _bullets(tuple(reason for reason in other.reasons if reason not in first.reasons))
     parts += ["", "evidence:"]
     for used in first.evidence:
         detail = f", {used.detail}" if used.detail else ""
-        parts.append(folded(f"  {used.what}: {used.basis}{_age(used.age_s)}{detail}"))
-    parts += ["not considered:", *(folded(f"  {note}") for note in answer.not_considered)]
-    return "\n".join([*parts, folded(f"mode: {answer.mode}; source: {answer.source}")])
+        parts.append(f"  {used.what}: {used.basis}{_age(used.age_s)}{detail}")
+    parts += ["not considered:", *(f"  {note}" for note in answer.not_considered)]
+    parts.append(f"mode: {answer.mode}; source: {answer.source}")
+    return "\n".join(part if part.startswith(_COMMAND) else folded(part, width) for part in parts)
 
 
 def _what_to_do(answer: Recommendation, first: Placement) -> Iterator[str]:
     if answer.advice == "leave":
-        yield folded(f"leave: start it without any placement, as {_as_model(first)}")
+        yield f"leave: start it without any placement, as {_as_model(first)}"
         return
-    yield folded(f"place: {_title(first)}")
+    yield f"place: {_title(first)}"
     yield from _commands(first)
 
 
@@ -73,11 +72,11 @@ def _as_model(placement: Placement) -> str:
 
 def _commands(placement: Placement) -> Iterator[str]:
     for name in _SHOWN_COMMANDS:
-        yield from (f"    {line}" for line in placement.commands[name].splitlines())
+        yield from (f"{_COMMAND}{line}" for line in placement.commands[name].splitlines())
 
 
 def _bullets(reasons: tuple[str, ...]) -> list[str]:
-    return [folded(f"  - {reason.removeprefix(f'{_LEAVE}: ')}") for reason in reasons]
+    return [f"  - {reason.removeprefix(f'{_LEAVE}: ')}" for reason in reasons]
 
 
 def _gain(placement: Placement) -> str:
