@@ -45,7 +45,7 @@ def recommend(request: Request, evidence: Evidence, command: Sequence[str] = ("C
     Raises UsageError where the request can't be met on this machine.
     """
     chosen_from = candidates(request, evidence)
-    costs = pair_costs(evidence, chosen_from.cpus)
+    costs = pair_costs(evidence, chosen_from.cpus, rows_wanted=talks(request))
     cores = choose_cores(request, costs.layout, evidence.machine_is_declared)
     memory = _memory(request, evidence, costs.layout.cpus)
     if talks(request) and not request.communication and request.sharing == "shared":
