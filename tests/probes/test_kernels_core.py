@@ -284,3 +284,31 @@ class TestEnding:
         )
         assert done.returncode == 1
         assert done.stderr == b"toposcope-kernels: writing a result failed: Bad file descriptor\n"
+
+
+@pytest.mark.live
+def test_processes_that_end_while_the_next_pair_begins_do_not_gather() -> None:
+    """One end runs and one is on its way out: never more, and none is left when the program has ended."""
+    with started("cacheline_cas", many_pairs(), "model=process") as program:
+        seen = []
+        end_s = time.monotonic() + 1.0
+        while time.monotonic() < end_s and program.poll() is None:
+            seen.append(len(children_of(program.pid)))
+            time.sleep(0.001)
+    assert max(seen) in (1, 2)
+
+
+def total_cost_s(model: str) -> float:
+    """User and system time of a program of 100 pairs and of the children that it has waited for (wait4(2))."""
+    words = [str(build()), "cacheline_cas", many_pairs(100), f"model={model}"]
+    null = [(os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0)]
+    process_id = os.posix_spawn(words[0], words, os.environ, file_actions=null)
+    _, status, usage = os.wait4(process_id, 0)
+    assert status == 0
+    return usage.ru_utime + usage.ru_stime
+
+
+@pytest.mark.live
+def test_the_cost_of_every_end_is_in_that_of_the_program() -> None:
+    """Ends that were not waited for would cost nothing: half of what threads cost, who do the same."""
+    assert total_cost_s("process") > 0.75 * total_cost_s("thread")
