@@ -57,7 +57,7 @@ def candidate_cuts(joins: Sequence[Join], count: int) -> list[Cut]:
     step_after = {index: step for step, index in large}
     members = {cpu: [cpu] for cpu in range(count)}
     labels = list(range(count))
-    cuts = []
+    cuts: list[Cut] = []
     for index, join in enumerate(joins, 1):
         moved = members.pop(join.other)
         members[join.into] += moved
