@@ -112,7 +112,7 @@ def lmbench_turns(folder: Path) -> list[tuple[str, Callable[[], float], Callable
     ]
 
 
-def compare(rounds: int, lmbench: Path | None, limit_s: float) -> None:
+def compare(rounds: int, lmbench: Path | None, limit_s: float, only: str) -> None:
     turns: list[tuple[str, Callable[[], float], Callable[[], float]]] = [
         (
             name,
@@ -123,6 +123,7 @@ def compare(rounds: int, lmbench: Path | None, limit_s: float) -> None:
         for name, check, divisor in checks
     ]
     turns += lmbench_turns(lmbench) if lmbench else []
+    turns = [turn for turn in turns if only in turn[0]]
     found: dict[str, list[tuple[float, float]]] = {name: [] for name, _, _ in turns}
     begin_s = time.monotonic()
     for turn in range(rounds):
@@ -206,10 +207,11 @@ def main() -> None:
     parser.add_argument("count", type=int, nargs="?", default=3)
     parser.add_argument("--lmbench", type=Path)
     parser.add_argument("--keep", type=Path)
+    parser.add_argument("--only", default="", help="the checks with this in their name")
     parser.add_argument("--limit-s", type=float, default=3600.0)
     options = parser.parse_args()
     if options.what == "checks":
-        compare(options.count, options.lmbench, options.limit_s)
+        compare(options.count, options.lmbench, options.limit_s, options.only)
     elif options.what == "reports":
         reports(options.count, options.keep)
     else:
