@@ -196,13 +196,13 @@ def other():
 %(worker)s(target=other, daemon=True).start()
 def turns():
     for _ in range(20): b.release(); a.acquire()
+turns()  # the other one starts in here, with all its page faults: pyperf makes a new one for each value
 """
 PYPERF_HAND_THREAD = (
     LOCKS % {"latches": "threading.Lock(), threading.Lock()", "worker": "threading.Thread"}, "turns()", 20,
 )  # fmt: skip
-# So many times that the page faults after the fork, of which pyperf makes one for each value, don't count.
 PYPERF_HAND_PROCESS = (
-    LOCKS % {"latches": "mp.Semaphore(1), mp.Semaphore(1)", "worker": "mp.Process"}, "turns()", 200,
+    LOCKS % {"latches": "mp.Semaphore(1), mp.Semaphore(1)", "worker": "mp.Process"}, "turns()", 20,
 )  # fmt: skip
 
 # A program that prints its figure, or for pyperf setup, statement and how often that runs after each setup.
