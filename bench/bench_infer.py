@@ -65,7 +65,7 @@ CONSTANTS: tuple[tuple[ModuleType, str], ...] = (
     (outliers, "MIN_EXCESS_RATIO"), (outliers, "MAX_SHARE"), (quality, "MIN_KNOWN_SHARE_OF_CPU"),
     (quality, "MIN_KNOWN_SHARE"), (quality, "ON_GRID_SHARE"), (quality, "ON_GRID_TOLERANCE"),
 )  # fmt: skip
-PERTURB_MACHINES = 50
+PERTURB_MACHINES = 25
 
 
 def perturb(folder: Path, part: str) -> None:
