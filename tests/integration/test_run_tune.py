@@ -122,6 +122,23 @@ def test_recommend_measures_what_it_lacks_and_keeps_it(tmp_path: Path) -> None:
     assert "was not measured on this host" not in " ".join(after["placements"][0]["reasons"])
 
 
+@pytest.mark.skipif(len(CPUS) < 2, reason="one CPU and all are the same")
+def test_recommend_measures_what_one_cpu_does_to_a_python_server(tmp_path: Path) -> None:
+    server = ("--workers", "1", "--bound", "io", "--runtime", "python", "--model", "threads")
+    before = _toposcope(tmp_path, "recommend", *server)
+    assert "whether one CPU answers more was not measured" in " ".join(before.stdout.split())
+    measured = _toposcope(tmp_path, "recommend", *server, "--measure", "--format", "json")
+    assert measured.returncode == 0, measured.stderr
+    results = [json.loads(line) for line in _toposcope(tmp_path, "export").stdout.splitlines()]
+    found = [one for one in results if one.get("probe") == "python_affinity"]
+    assert {one["variant"]["model"] for one in found} == {"thread", "asyncio"}
+    assert all(one["visits"] >= 2 for one in found)
+    # Where it is clear the advice follows; where it isn't, nothing is placed.
+    first = json.loads(measured.stdout)["placements"][0]
+    is_clear = first["interval"] is not None and first["interval"][0] >= 1.05
+    assert json.loads(measured.stdout)["advice"] == ("place" if is_clear else "leave")
+
+
 def test_another_machine_is_not_measured_from_here(tmp_path: Path) -> None:
     matrix = tmp_path / "other.csv"
     matrix.write_text("cpu,0,1\n0,,50\n1,50,\n")
