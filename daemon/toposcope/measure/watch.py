@@ -43,8 +43,8 @@ _WATCHED: Final[dict[str, tuple[Rate, dict[str, str]]]] = {
     "workload_bfs": (DAILY, _THREAD),
     "workload_pagerank": (DAILY, _THREAD),
 }
-# With more hourly groups a step of a fifth would no longer be found in time (docs/drift.md); first come, first
-# served, and no probe takes it all.
+# With more hourly groups a step of a fifth would no longer be found in time (docs/drift.md); first come,
+# first served, and no probe takes it all.
 GROUPS_MAX: Final = {HOURLY: 24, DAILY: 32}
 GROUPS_OF_A_PROBE_MAX: Final = 8
 # A group counts as drifted for this long after its change; by then the new value is the baseline.
