@@ -39,7 +39,7 @@ ALERTS = [
 ]
 HOSTS = ("live", "two-socket", "big", "full")
 REPLAYS = ("two-socket", "big")
-SCRAPED_FOR_S = 180  # as long as an operator's first look: what fails or goes stale after a while shows
+SCRAPED_FOR_S = 150  # as long as an operator looks at first: what fails or goes stale after a while shows
 SCRAPE_INTERVAL_S = 1
 PEERS = 3  # beside each replayed host, of its CPU model; a comparison takes four
 # What a replay has none of, by design, as the beginnings of names; tests hold that it really has none of it, and
