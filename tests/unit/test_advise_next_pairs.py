@@ -9,7 +9,7 @@ import pytest
 
 from advise_machines import two_sockets
 from toposcope.advise.facts import Evidence
-from toposcope.advise.next_pairs import next_pairs, plan_pairs
+from toposcope.advise.next_pairs import next_pairs
 from toposcope.advise.recommend import recommend
 from toposcope.advise.request import Request
 from toposcope.matrix import matrix_of_pairs
@@ -75,24 +75,3 @@ def test_only_cpus_that_may_be_used_are_measured(sharing: str) -> None:
     pairs = next_pairs(request, _evidence(known), 10)
     assert pairs
     assert {cpu for pair in pairs for cpu in pair} <= set(range(8))
-
-
-def test_a_plan_begins_with_a_tenth_and_goes_on_with_what_may_decide() -> None:
-    truth = _truth(1)
-    known = {pair: truth[pair] for pair in plan_pairs(_evidence({}), 1000, (4, 8))}
-    assert len(known) == len(truth) // 10
-    for _ in range(6):
-        pairs = plan_pairs(_evidence(known), 20, (4, 8))
-        assert len(pairs) == len(set(pairs)) <= 20
-        assert not set(pairs) & set(known)
-        known |= {pair: truth[pair] for pair in pairs}
-    for workers in (4, 8):
-        request = Request(workers, exact=True, smt="avoid")
-        found = recommend(request, _evidence(known)).placements[0].cpus
-        best = recommend(request, _evidence(truth)).placements[0].cpus
-        assert _cost(truth, found) <= 1.02 * _cost(truth, best)
-
-
-def test_a_plan_wants_nothing_where_all_is_known_or_there_is_nothing_to_decide() -> None:
-    assert plan_pairs(_evidence(_truth(1)), 100) == []
-    assert plan_pairs(_evidence({(0, 4): 30.0}), 100, workers=(64,)) == []

@@ -18,13 +18,11 @@ from toposcope.advise.candidates import candidates, choose_cores
 from toposcope.advise.choose import choose_mapped, choose_near, talks
 from toposcope.advise.costs import PairCosts, pair_costs
 from toposcope.advise.facts import Evidence
-from toposcope.advise.request import Request, Smt
+from toposcope.advise.request import Request
 
 Pair = tuple[int, int]
 
 _CONTENDERS: Final = 8
-_PLAN_CONTENDERS: Final = 3  # a request, where several requests are asked at once
-_PLAN_WORKERS: Final = (8, 16, 32)  # with fewer the best pairs are known soon, with more hardly any decides
 _DOUBT_RATIO: Final = 0.06  # by so much smoothing errs on the published matrices
 _FIRST_SHARE: Final = 0.1  # of all pairs, where nothing was measured yet
 
@@ -47,30 +45,6 @@ def next_pairs(request: Request, evidence: Evidence, pairs_max: int) -> list[Pai
     return _of_contenders(request, evidence, costs)[:pairs_max]
 
 
-def plan_pairs(evidence: Evidence, pairs_max: int, workers: Sequence[int] = _PLAN_WORKERS) -> list[Pair]:
-    """The pairs that advice on usual requests (a core each, any CPU; so many `workers`) lacks, in turns.
-
-    For a daemon that can't measure all pairs of a large machine: at most `pairs_max` pairs of CPU ids
-    (ascending in each), the weightiest of each request first; where nothing was measured a tenth of all at
-    random. Empty where nothing that could decide is unknown. Takes some 0.1 s of CPU a request on 128 CPUs
-    and more on larger machines: not for an event loop.
-    """
-    cpus = evidence.machine.usable_cpus
-    costs = pair_costs(evidence, cpus)
-    if costs.basis == "declared":
-        unknown = list(itertools.combinations(sorted(cpus), 2))
-        return _first_sample(costs, unknown, pairs_max) if unknown else []
-    wanted: list[list[Pair]] = []
-    for count in workers:
-        most: dict[Smt, int] = {"avoid": len(set(costs.layout.cores)), "allow": len(cpus)}
-        wanted += [
-            _of_contenders(Request(count, smt=smt), evidence, costs, _PLAN_CONTENDERS)
-            for smt in most if 2 <= count <= most[smt] and (smt == "allow" or most[smt] < len(cpus))
-        ]  # fmt: skip
-    turns = itertools.zip_longest(*wanted)
-    return list(dict.fromkeys(pair for turn in turns for pair in turn if pair is not None))[:pairs_max]
-
-
 def _is_known(evidence: Evidence, pair: Pair) -> bool:
     return evidence.matrix is not None and evidence.matrix.value(*pair) is not None
 
@@ -87,15 +61,13 @@ def _first_sample(costs: PairCosts, unknown: Sequence[Pair], pairs_max: int) -> 
     return list(chosen)[: min(pairs_max, max(len(firsts), int(_FIRST_SHARE * len(unknown))))]
 
 
-def _of_contenders(
-    request: Request, evidence: Evidence, costs: PairCosts, contenders: int = _CONTENDERS
-) -> list[Pair]:
+def _of_contenders(request: Request, evidence: Evidence, costs: PairCosts) -> list[Pair]:
     exact = replace(request, exact=True)
     cores = choose_cores(request, costs.layout, evidence.machine_is_declared)
     choose = choose_mapped if request.communication or request.sharing == "pipeline" else choose_near
     source = random.Random(1)
     found: dict[Pair, None] = {}
-    for turn in range(contenders):
+    for turn in range(_CONTENDERS):
         guess = costs if turn == 0 else replace(costs, rows=_bent(evidence, costs, source))
         chosen = sorted(costs.layout.cpus[at] for at in choose(exact, guess, cores)[0].positions)
         found.update(dict.fromkeys(itertools.combinations(chosen, 2)))
