@@ -81,12 +81,13 @@ def said(command: str, environment: Mapping[str, str] | None = None) -> str:
     return done.stdout.strip()
 
 
-def allowed(pid: int) -> set[str]:
-    """The lists of allowed CPUs of all threads of a process."""
+def allowed(*pids: int) -> set[str]:
+    """The lists of allowed CPUs of all threads of these processes, without those that ended meanwhile."""
     found = set()
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        lines = (task / "status").read_text().splitlines()
-        found |= {line.split()[1] for line in lines if line.startswith("Cpus_allowed_list")}
+    for status in [file for pid in pids for file in Path(f"/proc/{pid}/task").glob("*/status")]:
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            lines = status.read_text().splitlines()
+            found |= {line.split()[1] for line in lines if line.startswith("Cpus_allowed_list")}
     return found
 
 
