@@ -220,9 +220,15 @@ def _health() -> list[PanelBuilder]:
         lines(
             Panel(
                 "Waited for another measurer",
-                "Times that the machine-wide lock was taken.",
+                "Times that the machine-wide lock was taken, and visits made beside a process that keeps it.",
                 "none",
-                [Query(f"increase(toposcope_measuring_lock_waits_total{{{HOSTS}}}{RATE})", "{{instance}}")],
+                [
+                    Query(f"increase(toposcope_measuring_lock_waits_total{{{HOSTS}}}{RATE})", "{{instance}}"),
+                    Query(
+                        f"increase(toposcope_measuring_lock_ignored_total{{{HOSTS}}}{RATE})",
+                        "{{instance}}: not waited",
+                    ),
+                ],
                 6,
                 9,
             )

@@ -14,6 +14,7 @@ from toposcope.measure.loop import MeasuringLoop
 from toposcope.measure.plan import ProbeChoice, Task
 from toposcope.measure.schedule import BURST_INTERVAL_S, BURST_VISITS
 from toposcope.measure.visit import Surveyed
+from toposcope.metrics.rendered import Rendered
 from toposcope.results import Estimate, Identity, Target, Visit
 from toposcope.topology.model import Machine, Node
 from toposcope.view import View
@@ -191,6 +192,36 @@ def test_a_representative_that_moved_has_everything_looked_at_again_and_soon() -
         assert any(noticed_s <= time_s < noticed_s + 60 for time_s in _times(world, other))
     assert world.loop.status()["full_looks"] == 1
     assert world.clock.now_s - moved_s < 3_600
+
+
+def test_visits_beside_who_keeps_the_measuring_lock_are_counted_and_told_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    world = _World()
+    world.loop.set_tasks([_task(0, 1)])
+    world.run(60.0)
+    assert _count(world, "lock_ignored") == 0
+    patience, keeping_s = world.loop._patience, world.clock.now_s
+
+    def lose_patience(_: Task) -> float:
+        patience.is_out = world.clock.now_s < keeping_s + 3_000.0
+        return 26.0
+
+    world.value = lose_patience
+    world.visits.clear()
+    world.run(6_000.0)
+    beside = [time_s for time_s, _, _ in world.visits if time_s < keeping_s + 3_000.0]
+    assert 1 < len(beside) < len(world.visits)
+    assert _count(world, "lock_ignored") == len(beside)
+    assert [record.levelname for record in caplog.records if "measuring lock" in record.message] == ["ERROR"]
+
+
+def _count(world: _World, name: str) -> float:
+    """What Prometheus reads of a counter of the loop's status."""
+    world.view.set_status(world.loop.status())
+    text = asyncio.run(Rendered(world.view).get(as_openmetrics=False, gzipped=False)).decode()
+    (line,) = (line for line in text.splitlines() if line.startswith(f"toposcope_measuring_{name}_total "))
+    return float(line.split()[1])
 
 
 def test_a_machine_that_keeps_still_has_no_full_look() -> None:

@@ -186,6 +186,11 @@ PLANNED: Final = Family("toposcope_planned_targets", "gauge", "Targets that are 
 LOCK_WAITS: Final = Family(
     "toposcope_measuring_lock_waits", "counter", "Times that another measuring process had to be waited for."
 )
+LOCK_IGNORED: Final = Family(
+    "toposcope_measuring_lock_ignored",
+    "counter",
+    "Visits made beside a process that keeps the measuring lock for longer than is waited for it.",
+)
 POSTPONED: Final = Family(
     "toposcope_postponed_targets", "gauge", "Targets whose visit waits for CPUs that others keep busy."
 )
@@ -219,8 +224,8 @@ FIXED: Final = (
     MODE_SHARE, TARGETS, PAIR_VERDICTS, PAIR_SUCCESS, PLACEMENT, CLAIM_VERDICT, CLAIM_RATIO, AGREEMENT,
     AGREEMENT_RATIO, DISAGREEING, DRIFTED, DRIFT_STATE, DRIFT_VARIATION, DRIFT_CHANGED, AUDIT, SELF_TEST,
     SELF_TEST_TIME, EVENTS, VISITS, FAULTS, KEPT, DROPPED, DURATION, CPU_TIME,
-    PROBE_SUCCESS, PLANNED, LOCK_WAITS, POSTPONED, PRESSURE, FULL_LOOKS, BUDGET_LIMIT, BUDGET_SPENT,
-    BUDGET_BALANCE, LEFT_OUT,
+    PROBE_SUCCESS, PLANNED, LOCK_WAITS, LOCK_IGNORED, POSTPONED, PRESSURE, FULL_LOOKS, BUDGET_LIMIT,
+    BUDGET_SPENT, BUDGET_BALANCE, LEFT_OUT,
 )  # fmt: skip
 
 

@@ -64,6 +64,7 @@ def _add_events(events: Sequence[tuple[str, int]], samples: Samples) -> None:
 def _add_status(status: Mapping[str, Any], samples: Samples) -> None:
     samples.add(catalogue.PLANNED, status.get("tasks", 0))
     samples.add(catalogue.LOCK_WAITS, status.get("lock_waits", 0))
+    samples.add(catalogue.LOCK_IGNORED, status.get("lock_ignored", 0))
     samples.add(catalogue.POSTPONED, status.get("postponed", 0))
     samples.add(catalogue.FULL_LOOKS, status.get("full_looks", 0))
     if (pressure := status.get("cpu_pressure_ratio")) is not None:
