@@ -30,11 +30,15 @@ def _build_packages(tree: Path) -> Path:
         pytest.skip("packages need nfpm (`make package` installs it) and /usr/bin/python3.11")
     out = tree / "build" / "package"
     wheel = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(out), str(tree)]
-    subprocess.run(wheel, check=True, capture_output=True)
-    recipe = [tree / "packaging" / "build-packages", next(out.glob("*.whl"))]
-    environment = os.environ | {"NFPM": str(nfpm), "SOURCE_DATE_EPOCH": "1700000000"}
-    subprocess.run(recipe, check=True, capture_output=True, env=environment)
+    _run(*wheel)
+    _run(str(tree / "packaging" / "build-packages"), str(next(out.glob("*.whl"))), NFPM=str(nfpm),
+         SOURCE_DATE_EPOCH="1700000000")  # fmt: skip
     return tree / "dist"
+
+
+def _run(*command: str, **environment: str) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ | environment)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def _copy_tree(target: Path, version: str | None) -> Path:
