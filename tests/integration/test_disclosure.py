@@ -11,6 +11,7 @@ import http.client
 import os
 import re
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -22,6 +23,7 @@ import bcrypt
 import pytest
 
 from integration.daemon_process import DaemonProcess
+from tls_material import Authority
 
 _SECRET = "correct-horse-battery-staple"
 _PATHS = (
@@ -160,3 +162,72 @@ def test_a_web_configuration_that_is_bad_gives_none_of_its_values_away(tmp_path:
     for where, text in (said | {"the log": daemon.log()}).items():
         for mark in (_SECRET, digest, digest[-20:]):
             assert mark not in text, (where, text)
+
+
+@pytest.fixture
+def guarded(tmp_path: Path) -> Iterator[tuple[DaemonProcess, ssl.SSLContext, str]]:
+    """A daemon with a key, a password and the audit, beside a busy process with a secret among its arguments."""
+    folder = tmp_path / "folder-of-customer-x"
+    folder.mkdir()
+    authority = Authority(folder)
+    authority.issue("server", "127.0.0.1")
+    digest = bcrypt.hashpw(_SECRET.encode(), bcrypt.gensalt(6)).decode()
+    (folder / "web.yml").write_text(
+        f"tls_server_config: {{cert_file: server.pem, key_file: server.key}}\nbasic_auth_users: {{alice: '{digest}'}}\n"
+    )
+    settings = {
+        "web": {"config_file": "web.yml"},
+        "audit": {"enabled": True, "interval_s": 10},
+        "probes": {"budget_ratio": 0.5},
+        "log": {"level": "debug"},
+    }
+    busy = subprocess.Popen([sys.executable, "-c", "while True: pass", f"--token={_SECRET}"])
+    try:
+        with DaemonProcess(folder, settings) as daemon:
+            yield daemon, ssl.create_default_context(cafile=str(authority.cert)), digest
+    finally:
+        busy.kill()
+        busy.wait()
+
+
+def _by_tls(daemon: DaemonProcess, context: ssl.SSLContext, path: str, password: str) -> tuple[int, bytes]:
+    address = urllib.parse.urlsplit(daemon.url)
+    assert address.hostname
+    connection = http.client.HTTPSConnection(address.hostname, address.port, timeout=20, context=context)
+    credentials = base64.b64encode(f"alice:{password}".encode()).decode()
+    connection.request("GET", path, headers={"Authorization": f"Basic {credentials}"} if password else {})
+    answer = connection.getresponse()
+    text = "".join(f"{name}: {value}\n" for name, value in answer.getheaders()).encode() + answer.read()
+    connection.close()
+    return answer.status, text
+
+
+def _await_audit_and_results(daemon: DaemonProcess, context: ssl.SSLContext) -> None:
+    end_s = time.monotonic() + 60
+    for path, awaited in (("/api/v1/audit", b'"processes_seen"'), ("/api/v1/results", b'"cacheline_cas')):
+        while awaited not in _by_tls(daemon, context, path, _SECRET)[1]:
+            assert time.monotonic() < end_s, daemon.log()
+            time.sleep(0.5)
+
+
+def test_a_key_a_password_and_processes_that_are_audited_stay_where_they_are(
+    guarded: tuple[DaemonProcess, ssl.SSLContext, str],
+) -> None:
+    daemon, context, digest = guarded
+    _await_audit_and_results(daemon, context)
+    marks = [_SECRET, digest, digest[-20:], "folder-of-customer-x", "server.key", "PRIVATE KEY", "alice",
+             *_identifying()]  # fmt: skip
+    for path in _PATHS:
+        status, text = _by_tls(daemon, context, path, _SECRET)
+        assert status == 200, path
+        _assert_gives_nothing_away(path, text, marks)
+        for password in ("", "wrong"):
+            status, text = _by_tls(daemon, context, path, password)
+            assert status == 401, path
+            _assert_gives_nothing_away(f"a refusal of {path}", text, marks)
+    address = urllib.parse.urlsplit(daemon.url)
+    with socket.create_connection((address.hostname, address.port), timeout=20) as plain:
+        plain.sendall(f"GET /{_SECRET} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode())
+        _assert_gives_nothing_away("plain text on the port of TLS", plain.recv(65_536), marks)
+    daemon.stop()
+    _assert_gives_nothing_away("the log", daemon.log().encode(), marks)
