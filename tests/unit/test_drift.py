@@ -9,7 +9,7 @@ from random import Random
 import pytest
 
 from toposcope.measure.baseline import learn, weights_for
-from toposcope.measure.drift import DAILY, HOURLY, Detector, Drift, Visit, _limit, detect
+from toposcope.measure.drift import DAILY, HOURLY, Detector, Drift, Memory, Visit, _limit, detect
 
 DAY = 24
 SETTLED = 14 * DAY
@@ -116,6 +116,24 @@ def test_four_per_cent_are_steady_after_four_weeks_and_five_hardly_ever() -> Non
     noisy = [detect(series(seed, after, spread=0.05)).state for seed in range(30)]
     assert steady.count("stable") >= 29
     assert noisy.count("stable") <= 1
+
+
+def test_who_looks_often_at_a_noisy_series_hardly_ever_finds_it_steady() -> None:
+    """One in twelve is within eight weeks (docs/drift.md), one in three where each look asks for the same."""
+
+    def ever_steady(visits: list[Visit]) -> bool:
+        detector = Detector()
+        return any(detector.add(visit) is not None or detector.state == "stable" for visit in visits)
+
+    assert sum(ever_steady(series(seed, 56 * DAY, spread=0.05)) for seed in range(30)) <= 6
+
+
+def test_a_series_that_was_noisy_is_believed_later_than_another() -> None:
+    fresh, known = Detector(), Detector(Memory(was_noisy=True))
+    for visit in series(3, SETTLED, spread=0.044, autocorrelation=0.0):
+        fresh.add(visit)
+        known.add(visit)
+    assert (fresh.state, known.state) == ("stable", "learning")
 
 
 def test_a_series_that_may_be_noisy_is_learnt_for_longer_and_can_not_alarm_meanwhile() -> None:

@@ -65,11 +65,14 @@ class Rate:
     sought anew after every `learn_every`; later the noise of as many latest visits, not the centre, after
     every `noise_every`. More than `max_strays` in any `stray_window` are modes, not spikes.
     `false_events_a_year` is what all groups of a host of this rate may raise together. `steady_errors`: by
-    how many standard errors visits have to differ by less than a noisy series' do, for a baseline to count.
+    how many standard errors visits have to differ by less than a noisy series' do, for a baseline to count;
+    `doubtful_errors` as long as it has fewer than `doubtful` visits, or the series was noisy before: who
+    looks often enough at a noisy series finds it steady once.
     """
 
     visits_a_year: int
     baseline_min: int
+    doubtful: int
     baseline: int
     learn_every: int
     noise_every: int
@@ -78,33 +81,38 @@ class Rate:
     max_strays: int
     false_events_a_year: float
     steady_errors: float
+    doubtful_errors: float
 
 
 HOURLY: Final = Rate(
     visits_a_year=24 * 365,
     baseline_min=72,
+    doubtful=168,
     baseline=336,
     learn_every=24,
     noise_every=48,
     long_visits=24,
     stray_window=336,
     max_strays=6,
-    false_events_a_year=0.6,
+    false_events_a_year=0.5,
     steady_errors=2.33,
+    doubtful_errors=3.5,
 )
 # For what is visited about once a day: months of visits are too few to know the noise as well, so limits are
 # higher, and a baseline is believed that is less sure to be steady.
 DAILY: Final = Rate(
     visits_a_year=365,
     baseline_min=28,
+    doubtful=28,
     baseline=56,
     learn_every=4,
     noise_every=7,
     long_visits=12,
     stray_window=84,
     max_strays=2,
-    false_events_a_year=0.06,
+    false_events_a_year=0.03,
     steady_errors=1.0,
+    doubtful_errors=1.0,
 )
 
 
@@ -160,6 +168,7 @@ class Memory:
     is_noisy: bool = False
     unheard: int = 0
     is_unsure: bool = False
+    was_noisy: bool = False
 
 
 def detect(visits: Iterable[Visit], groups: int = GROUPS_MIN, rate: Rate = HOURLY) -> Drift:
@@ -190,6 +199,7 @@ class Detector:
         self._noise = kept.noise
         self._is_noisy = kept.is_noisy
         self._is_unsure = kept.is_unsure  # the baseline may be noisy: more visits will tell
+        self._was_noisy = kept.was_noisy  # since the last change, and not steady since
         self._unheard = kept.unheard  # visits since the noise was looked at
 
     def memory(self) -> Memory:
@@ -206,6 +216,7 @@ class Detector:
             self._is_noisy,
             self._unheard,
             self._is_unsure,
+            self._was_noisy,
         )
 
     @property
@@ -245,6 +256,7 @@ class Detector:
         event = self._changed(self._baseline) if self.state == "stable" else None
         if event is not None:
             self._restart([log for _, log in list(self._recent)[-SHORT_VISITS:]])
+            self._was_noisy = False
             return event
         if len(self._learned) < self._rate.baseline:
             self._learn(log)
@@ -252,7 +264,7 @@ class Detector:
             # Neither spikes nor a change. Begin again, so that a series that calms down counts; until it has
             # been learnt anew, it stays what it was.
             self._restart([])
-            self._is_noisy = True
+            self._is_noisy = self._was_noisy = True
         else:
             self._latest.append(log)
             self._unheard += 1
@@ -290,7 +302,9 @@ class Detector:
             newest = noise_around_median(self._latest, baseline.weights)
             self._noise = pooled(self._noise, newest)
         unsteady = newest.spread > MAX_VARIATION_RATIO * math.exp(UNSTEADY_ERRORS * newest.relative_error)
-        steady_limit = NOISY_VARIATION_RATIO * math.exp(-rate.steady_errors * self._noise.relative_error)
+        is_doubtful = self._was_noisy or baseline.visits < rate.doubtful
+        errors = rate.doubtful_errors if is_doubtful else rate.steady_errors
+        steady_limit = NOISY_VARIATION_RATIO * math.exp(-errors * self._noise.relative_error)
         is_steady = self._noise.spread <= steady_limit
         is_complete = self._noise.visits >= 2 * rate.baseline
         allowed = rate.max_strays * newest.visits / rate.stray_window + 1
