@@ -3,17 +3,19 @@
     service_guest.py drop-ins   each drop-in and the socket unit by itself; prints `fitted`
     service_guest.py probes     every default probe once; prints `measured`
 
-More arguments name single drop-ins or probes. /share holds new.deb, packages_guest.py, drop-ins/, and web/ with web.yml
-and what it names.
+More arguments name single drop-ins or probes. /share holds new.deb, packages_guest.py, drop-ins/, and web/ with web.yml,
+what it names, and user (`NAME:PASSWORD`).
 """
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import re
 import shutil
 import ssl
+import subprocess
 import sys
 import time
 import urllib.error
@@ -40,6 +42,9 @@ from packages_guest import (
 
 SOCKET = "toposcope.socket"
 DROP_INS = Path("/etc/systemd/system/toposcope.service.d")
+BUSY = "probes: {budget_ratio: 1.0}\n"
+# An address of documentation (RFC 5737), which the guest gives itself: not loopback to the unit's filter.
+OUTSIDE = "192.0.2.1"
 # Some probes have forty variants, some of them seconds each where nothing is emulated.
 MEASURE_LIMIT_S = 600.0
 SLOWNESS = 5
@@ -53,21 +58,60 @@ def check_realtime() -> str:
     return "the daemon is SCHED_FIFO"
 
 
+def curl(*words: str) -> int:
+    """The status of an answer; 0 where there was none (curl's 000)."""
+    command = ["curl", "--silent", "--output", "/dev/null", "--write-out", "%{http_code}", *words]
+    return int(subprocess.run(command, capture_output=True, text=True, check=False).stdout)
+
+
 def check_network() -> str:
     assert "0.0.0.0/0" in property_of("IPAddressAllow"), property_of("IPAddressAllow")
-    return "any address is let in"
+    wait_for("an answer to a foreign address", lambda: from_outside() == 200)
+    return "a foreign address is let in"
+
+
+def from_outside() -> int:
+    return curl("--max-time", "30", f"http://{OUTSIDE}:9847/metrics")
+
+
+def check_network_drop_in() -> None:
+    """Listening everywhere lets nobody in until the drop-in does."""
+    said("ip", "address", "add", f"{OUTSIDE}/32", "dev", "lo")
+    config = BUSY + f"web: {{listen_address: '0.0.0.0:9847', allowed_hosts: [{OUTSIDE}]}}\n"
+    CONFIG.write_text(config)
+    said("systemctl", "restart", UNIT)
+    wait_for("the API", lambda: bool(ask("/api/v1/status")))
+    assert from_outside() == 0, "the unit alone lets a foreign address in"
+    check_drop_in("network.conf", config, check_network)
 
 
 def check_web() -> str:
-    """TLS by a key that root owns; the plain text is refused."""
+    """TLS by a key that is root's alone, with a password; neither plain text nor a stranger gets in."""
+    key = Path("/etc/toposcope/server.key").stat()
+    assert (key.st_uid, key.st_mode & 0o777) == (0, 0o600), key
+    trusting = ("--cacert", "/share/web/ca.pem", f"https://{ADDRESS}/api/v1/results")
+    password = ("--user", Path("/share/web/user").read_text())
+    wait_for("TLS", lambda: curl(*password, *trusting) == 200)
+    assert curl(*trusting) == 401
+    assert curl("--user", "prometheus:wrong", *trusting) == 401
+    assert curl(*password, f"https://{ADDRESS}/api/v1/results") == 0, "a certificate that nobody vouches for"
+    assert curl(*password, f"http://{ADDRESS}/api/v1/results") in (0, 400), "plain text"
+    seen_s = time.time()
+    wait_for("a new visit", lambda: has_visit_since(seen_s, ask_by_tls()["results"]))
+    return "TLS and a password, by a key that is root's alone"
+
+
+def ask_by_tls() -> Any:
+    user = Path("/share/web/user").read_text()
+    request = urllib.request.Request(f"https://{ADDRESS}/api/v1/results")
+    request.add_header("Authorization", "Basic " + base64.b64encode(user.encode()).decode())
     trusting = ssl.create_default_context(cafile="/share/web/ca.pem")
-    wait_for("TLS", lambda: ask_by_tls(trusting) == 200)
-    return "answers by TLS with a key of root's"
+    with urllib.request.urlopen(request, timeout=60, context=trusting) as answer:
+        return json.load(answer)
 
 
-def ask_by_tls(trusting: ssl.SSLContext) -> int:
-    with urllib.request.urlopen(f"https://{ADDRESS}/-/healthy", timeout=60, context=trusting) as answer:
-        return int(answer.status)
+def has_visit_since(time_s: float, results: list[dict[str, Any]]) -> bool:
+    return any(each["last_time_s"] > time_s and each["verdict"] != "failed" for each in results)
 
 
 def check_audit() -> str:
@@ -92,16 +136,15 @@ def check_drop_in(name: str, config: str, check: Callable[[], str]) -> None:
     began_s = time.time()
     said("systemctl", "restart", UNIT)
     outcome = check()
-    if name != "web.conf":  # there it takes a certificate to ask
-        wait_for("a new visit", lambda: any(
-            each["last_time_s"] > began_s and each["verdict"] != "failed" for each in ask("/api/v1/results")["results"]))  # fmt: skip
+    if name != "web.conf":  # there it takes a password to ask
+        wait_for("a new visit", lambda: has_visit_since(began_s, ask("/api/v1/results")["results"]))
     say(f"{name}: {outcome}; exposure {exposure()}")
     (DROP_INS / name).unlink()
 
 
 def check_socket() -> None:
     """The address is held while the service is away: who connects then waits, and is answered."""
-    CONFIG.write_text("probes: {budget_ratio: 1.0}\n")
+    CONFIG.write_text(BUSY)
     said("systemctl", "daemon-reload")
     said("systemctl", "stop", UNIT)
     said("systemctl", "enable", "--now", SOCKET)
@@ -124,18 +167,17 @@ def drop_ins() -> None:
     """All of them, or those that arguments name (`socket` for the socket unit)."""
     start("new")
     shutil.copytree("/share/web", CONFIG.parent, dirs_exist_ok=True)
-    busy = "probes: {budget_ratio: 1.0}\n"
     config_file = "/run/credentials/toposcope.service/web.yml"
     checks: dict[str, Callable[[], None]] = {
-        "realtime.conf": lambda: check_drop_in("realtime.conf", busy, check_realtime),
+        "realtime.conf": lambda: check_drop_in("realtime.conf", BUSY, check_realtime),
         "socket": check_socket,
         "audit.conf": lambda: check_drop_in(
-            "audit.conf", busy + "audit: {enabled: true, interval_s: 10}\n", check_audit
+            "audit.conf", BUSY + "audit: {enabled: true, interval_s: 10}\n", check_audit
         ),
         "web.conf": lambda: check_drop_in(
-            "web.conf", busy + f"web: {{config_file: {config_file}}}\n", check_web
+            "web.conf", BUSY + f"web: {{config_file: {config_file}}}\n", check_web
         ),
-        "network.conf": lambda: check_drop_in("network.conf", busy, check_network),
+        "network.conf": check_network_drop_in,
     }
     for name in sys.argv[2:] or checks:
         checks[name]()

@@ -14,6 +14,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import bcrypt
 import pytest
 
 from shared_material import shared_path
@@ -84,7 +85,12 @@ def _write_web_configuration(folder: Path) -> None:
     folder.mkdir()
     Authority(folder).issue("server", "127.0.0.1")
     (folder / "server.key").chmod(0o600)
-    (folder / "web.yml").write_text("tls_server_config: {cert_file: server.pem, key_file: server.key}\n")
+    (folder / "user").write_text("prometheus:correct-horse")
+    digest = bcrypt.hashpw(b"correct-horse", bcrypt.gensalt(4)).decode()
+    (folder / "web.yml").write_text(
+        "tls_server_config: {cert_file: server.pem, key_file: server.key}\n"
+        f"basic_auth_users: {{prometheus: '{digest}'}}\n"
+    )
 
 
 @pytest.mark.slow
