@@ -6,9 +6,8 @@ regrowth of a part (large neighbourhood search: Pisinger and Ropke, "Large neigh
 Metaheuristics, 2010). A swap is judged from running sums in O(n). Everything is deterministic: the
 pseudo-random choices have a fixed seed, and the limit is a count of cells looked at, not a time.
 
-On large machines a pass over all CPUs is dear. So one start from each of the densest neighbourhoods is grown
-over all of them, the CPUs of the best starts are searched like a small machine, and the result is settled
-among all.
+On large machines a pass over all CPUs is dear. There the CPUs of the densest neighbourhoods are searched like
+a small machine (`neighbourhoods`), and the result is settled among all.
 
 CPUs are positions 0…n-1 here; `rows[i][j]` is what i and j cost each other (symmetric, 0 on the diagonal).
 """
@@ -20,25 +19,27 @@ from collections.abc import Sequence
 from operator import add, itemgetter, sub
 from typing import Final
 
+from toposcope.advise.neighbourhoods import POOL_CPUS, mates_of, pool
+
 Rows = Sequence[Sequence[float]]
 
-# About 30 ms on a 3 GHz core: a cell costs 30–50 ns here, and each pass over a row as much as _PASS_CELLS.
-WORK_CELLS: Final = 700_000
-_PASS_CELLS: Final = 40
+WORK_CELLS: Final = 500_000  # about 20 ms on a 3 GHz core
+_POOL_SHARE: Final = 0.25  # of it is enough among the CPUs of a pool
+_STARTS_OF_POOL: Final = 6
+_PASS_CELLS: Final = 40  # what a pass over a row costs beside its cells
 _STARTS_SHARE: Final = 0.6  # of the work goes into different starts, the rest into regrowing the best
-_NEIGHBOURHOODS_MAX: Final = 128
 _PATIENCE: Final = 4  # regrowths without any gain, for each CPU: small machines are soon done
-_POOL_CPUS: Final = 160  # beyond, the search goes on among so many, those of the best starts
-_POOL_SHARE: Final = 0.3  # of the work goes into growing starts all over the machine
-_SORT_CELLS: Final = 2  # sorting a row costs as much as so many passes over it
-_SPREAD_STEP: Final = 0.618  # of all positions from seed to seed: any few of them lie all over the machine
+_FAR: Final = 1e12
 _INFINITE: Final = float("inf")
 _GAIN_FLOOR_NS: Final = 1e-9  # smaller gains are rounding, and would let the search run in circles
 
 
 def total_cost(rows: Rows, chosen: Sequence[int]) -> float:
     """The sum over all pairs of `chosen`, each pair once."""
-    return sum(sum(map(rows[a].__getitem__, chosen)) for a in chosen) / 2
+    if len(chosen) < 2:
+        return 0.0
+    pick = itemgetter(*chosen)
+    return sum(sum(pick(rows[cpu])) for cpu in chosen) / 2
 
 
 def mean_cost(rows: Rows, chosen: Sequence[int]) -> float:
@@ -56,25 +57,26 @@ def nearest_set(rows: Rows, groups: Sequence[int], count: int, work_cells: int =
     assert 0 < count <= len(set(groups)), "more workers than groups"
     if count == 1:
         return [min(range(len(rows)), key=lambda cpu: (sum(rows[cpu]), cpu))]
+    mates = mates_of(groups)
     if count == 2:
-        return _nearest_pair(rows, groups)
-    search = _Search(rows, groups, count, work_cells)
-    if len(rows) <= _POOL_CPUS:
-        return search.run()
-    pool = search.pool()
-    pick = itemgetter(*pool)
-    inside = _Search([pick(rows[cpu]) for cpu in pool], pick(groups), count, search.work_cells).run()
-    return search.settled([pool[at] for at in inside])
+        return _nearest_pair(rows, mates)
+    if len(rows) <= POOL_CPUS:
+        return _Search(rows, mates, count, work_cells).run()
+    inner = pool(rows, mates, count)
+    pick = itemgetter(*inner.positions)
+    inside = [pick(rows[cpu]) for cpu in inner.positions]
+    place = {cpu: at for at, cpu in enumerate(inner.positions)}
+    starts = [[place[cpu] for cpu in start] for start in inner.starts[:_STARTS_OF_POOL]]
+    search = _Search(inside, mates_of(pick(groups)), count, int(_POOL_SHARE * work_cells))
+    found = [inner.positions[at] for at in search.run(starts)]
+    return _Search(rows, mates, count, work_cells).settled(found)
 
 
-def _nearest_pair(rows: Rows, groups: Sequence[int]) -> list[int]:
-    members: dict[int, list[int]] = {}
-    for cpu, group in enumerate(groups):
-        members.setdefault(group, []).append(cpu)
+def _nearest_pair(rows: Rows, mates: Sequence[Sequence[int]]) -> list[int]:
     least, pair = _INFINITE, [0, 1]
     for cpu, row in enumerate(rows):
         others = list(row)
-        for mate in members[groups[cpu]]:
+        for mate in mates[cpu]:
             others[mate] = _INFINITE
         near = min(others)
         if near < least:
@@ -83,83 +85,39 @@ def _nearest_pair(rows: Rows, groups: Sequence[int]) -> list[int]:
 
 
 class _Search:
-    def __init__(self, rows: Rows, groups: Sequence[int], count: int, work_cells: int) -> None:
+    """`free[i]` is what position i would cost beside the chosen ones, infinite where no worker may go."""
+
+    def __init__(self, rows: Rows, mates: Sequence[Sequence[int]], count: int, work_cells: int) -> None:
         self.rows = rows
+        self.mates = mates
         self.count = count
-        members: dict[int, list[int]] = {}
-        for cpu, group in enumerate(groups):
-            members.setdefault(group, []).append(cpu)
-        self.mates = [members[group] for group in groups]  # of each position, itself included
         self.work_cells = work_cells
         self.random = random.Random(count)
+        self.farthest: dict[int, float] = {}  # by position
+        self.seen: set[tuple[int, ...]] = set()
         self.best: list[int] = []
         self.best_cost = _INFINITE
+        self.best_total: list[float] = []  # of each position to all of `best`
 
-    def run(self) -> list[int]:
+    def run(self, starts: Sequence[list[int]] = ()) -> list[int]:
+        """The best set found, from `starts` (of `count`) and others; ascending."""
         for_starts = self.work_cells * (1 - _STARTS_SHARE)
-        seen: set[tuple[int, ...]] = set()
+        for start in starts:
+            self._try(start, self._total(start))
         for seed in self._seeds():
-            start = self._grow([seed])
-            key = tuple(sorted(start))
-            if key not in seen:
-                seen.add(key)
-                self._settle(start)
+            self._try([seed], list(self.rows[seed]))
             if self.work_cells < for_starts:
                 break
         patience = _PATIENCE * len(self.rows)
         while self.work_cells > 0 and patience > 0 and self.count < len(self.rows):
             before = self.best_cost
-            self._settle(self._regrown(self.best))
+            self._try(*self._with_a_part_out())
             patience = patience - 1 if self.best_cost == before else _PATIENCE * len(self.rows)
         return sorted(self.best)
 
-    def pool(self) -> list[int]:
-        """The CPUs of the best starts, one start from each of the densest neighbourhoods; ascending."""
-        neighbourhoods = self._neighbourhoods()
-        enough = self.work_cells * (1 - _POOL_SHARE)
-        starts = []
-        for near in neighbourhoods:
-            start = self._grow(near[:1])
-            starts.append((total_cost(self.rows, start), start + near))
-            if self.work_cells < enough:
-                break
-        pool: set[int] = set()
-        for cpus in (*(cpus for _, cpus in sorted(starts)), *neighbourhoods[len(starts) :]):
-            if len(pool) >= _POOL_CPUS - self.count:
-                break
-            for cpu in cpus:
-                pool.update(self.mates[cpu])
-        return sorted(pool)
-
-    def _neighbourhoods(self) -> list[list[int]]:
-        """CPUs with the `count` - 1 of other cores that are nearest to them, the cheapest first."""
-        covered: set[int] = set()
-        found: list[tuple[float, list[int]]] = []
-        for seed in sorted(range(len(self.rows)), key=lambda position: position * _SPREAD_STEP % 1):
-            if seed not in covered and len(found) < _NEIGHBOURHOODS_MAX:
-                row = self.rows[seed]
-                near = self._apart(seed, sorted(range(len(row)), key=row.__getitem__))
-                self.work_cells -= _SORT_CELLS * len(row)
-                # The far half may have a nearer neighbourhood of its own.
-                for cpu in near[: max(1, self.count // 2)]:
-                    covered.update(self.mates[cpu])
-                found.append((sum(map(row.__getitem__, near)), near))
-        return [near for _, near in sorted(found)]
-
-    def _apart(self, first: int, order: Sequence[int]) -> list[int]:
-        """`first` and then those of `order` that share no core with any before them, `count` in all."""
-        chosen, held = [first], set(self.mates[first])
-        for cpu in order:
-            if len(chosen) == self.count:
-                break
-            if cpu not in held:
-                chosen.append(cpu)
-                held.update(self.mates[cpu])
-        return chosen
-
     def settled(self, chosen: list[int]) -> list[int]:
         """`chosen` after the swaps that help; ascending."""
-        self._settle(chosen)
+        self._try(chosen, self._total(chosen))
         return sorted(self.best)
 
     def _seeds(self) -> list[int]:
@@ -168,74 +126,125 @@ class _Search:
         self.work_cells -= len(density) * len(self.rows)
         return sorted(range(len(density)), key=lambda cpu: (density[cpu], cpu))
 
-    def _grow(self, chosen: list[int], banned: Sequence[int] = ()) -> list[int]:
-        """Add the position that costs least, until there are `count`; `banned` are taken last."""
-        total = [0.0] * len(self.rows)
-        for cpu in chosen:
+    def _total(self, chosen: Sequence[int]) -> list[float]:
+        total = list(self.rows[chosen[0]])
+        for cpu in chosen[1:]:
             total = list(map(add, total, self.rows[cpu]))
-        for cpu in chosen:
-            for mate in self.mates[cpu]:
-                total[mate] = _INFINITE
-        far = 1e12
-        for cpu in banned:
-            total[cpu] += far
-        while len(chosen) < self.count:
-            cpu = total.index(min(total))
-            chosen.append(cpu)
-            total = list(map(add, total, self.rows[cpu]))
-            for mate in self.mates[cpu]:
-                total[mate] = _INFINITE
-        self.work_cells -= (2 * len(total) + _PASS_CELLS) * len(chosen)
-        return chosen
+        self.work_cells -= (len(total) + _PASS_CELLS) * len(chosen)
+        return total
 
-    def _settle(self, chosen: list[int]) -> None:
-        """Swap one position for another until no swap helps; keep the result where it is the best yet."""
-        rows, mates = self.rows, self.mates
-        total = [0.0] * len(rows)
-        for cpu in chosen:
-            total = list(map(add, total, rows[cpu]))
-        free = total[:]  # as `total`, but infinite where no worker may go
+    def _try(self, chosen: list[int], total: list[float], avoided: Sequence[int] = ()) -> None:
+        """Grow and settle, unless that has been done with the set that was grown."""
+        free = self._grow(chosen, total, avoided)
+        key = tuple(sorted(chosen))
+        if key not in self.seen:
+            self.seen.add(key)
+            self._settle(chosen, free)
+
+    def _grow(self, chosen: list[int], total: list[float], avoided: Sequence[int]) -> list[float]:
+        """Add to `chosen` what costs least until there are `count`, `avoided` last; returns what is free.
+
+        `total[i]` is what position i costs beside those chosen.
+        """
+        rows, mates, free = self.rows, self.mates, total
         for cpu in chosen:
             for mate in mates[cpu]:
                 free[mate] = _INFINITE
-        self.work_cells -= len(rows) * len(chosen)
-        while self.work_cells > 0 and (swap := self._swap(chosen, total, free)):
-            leaving, coming = swap
-            chosen[chosen.index(leaving)] = coming
-            total = list(map(add, map(sub, total, rows[leaving]), rows[coming]))
-            free = total[:]
-            for cpu in chosen:
-                for mate in mates[cpu]:
-                    free[mate] = _INFINITE
-            self.work_cells -= 2 * len(rows) + _PASS_CELLS
-        cost = sum(total[cpu] for cpu in chosen)
-        if cost < self.best_cost - _GAIN_FLOOR_NS:
-            self.best, self.best_cost = chosen[:], cost
+        for cpu in avoided:
+            free[cpu] += _FAR
+        self.work_cells -= (2 * len(free) + _PASS_CELLS) * (self.count - len(chosen))
+        while len(chosen) < self.count:
+            cpu = free.index(min(free))
+            chosen.append(cpu)
+            free = list(map(add, free, rows[cpu]))
+            for mate in mates[cpu]:
+                free[mate] = _INFINITE
+        pick = itemgetter(*chosen)
+        for cpu in avoided:
+            if free[cpu] < _INFINITE:
+                free[cpu] = sum(pick(rows[cpu]))  # beside _FAR its digits were lost
+        return free
 
-    def _swap(self, chosen: list[int], total: list[float], free: list[float]) -> tuple[int, int] | None:
-        """A swap that helps, or None; those that cost most now are tried first."""
-        for leaving in sorted(chosen, key=total.__getitem__, reverse=True):
-            row = self.rows[leaving]
-            without = list(map(sub, free, row))
-            self.work_cells -= len(row) + _PASS_CELLS
+    def _settle(self, chosen: list[int], free: list[float]) -> None:
+        """Swap one position for another until no swap helps; keep the result where it is the best yet."""
+        rows = self.rows
+        while True:
+            pick = itemgetter(*chosen)
+            own = [sum(pick(rows[cpu])) for cpu in chosen]
+            self.work_cells -= len(own) * (len(own) + _PASS_CELLS // 4)
+            swap = self._swap(chosen, own, free) if self.work_cells > 0 else None
+            if swap is None:
+                break
+            at, coming = swap
+            leaving, chosen[at] = chosen[at], coming
+            free = list(map(add, map(sub, free, rows[leaving]), rows[coming]))
+            self.work_cells -= 2 * len(rows) + _PASS_CELLS
+            pick = itemgetter(*chosen)
+            for mate in self.mates[leaving]:
+                free[mate] = sum(pick(rows[mate]))
+            for mate in self.mates[coming]:
+                free[mate] = _INFINITE
+        cost = sum(own)
+        if cost < self.best_cost - _GAIN_FLOOR_NS:
+            self.best, self.best_cost, self.best_total = chosen, cost, self._total(chosen)
+
+    def _swap(self, chosen: list[int], own: list[float], free: list[float]) -> tuple[int, int] | None:
+        """A swap that helps, or None: which of `chosen` leaves, and what comes.
+
+        `own[i]` is what chosen[i] costs beside the others. Those that cost most now are tried first.
+        """
+        rows = self.rows
+        # Without one that leaves nothing gets cheaper by more than the farthest that any of them is.
+        limit = max(own) + max(map(self._farthest, chosen))
+        near = [cpu for cpu, cost in enumerate(free) if cost < limit] or [free.index(min(free))]
+        pick = itemgetter(*near, near[-1])  # one more, so that it always makes a tuple
+        of_near = pick(free)
+        self.work_cells -= len(free)
+        for at in sorted(range(len(own)), key=own.__getitem__, reverse=True):
+            leaving = chosen[at]
+            without = list(map(sub, of_near, pick(rows[leaving])))
+            self.work_cells -= len(near) + _PASS_CELLS
             least = min(without)
-            coming = without.index(least)
-            for mate in self.mates[leaving]:  # its own core becomes free with it
-                if mate != leaving and total[mate] - row[mate] < least:
-                    least, coming = total[mate] - row[mate], mate
-            if least < total[leaving] - _GAIN_FLOOR_NS:
-                return leaving, coming
+            coming = near[without.index(least)] if least < _INFINITE else leaving
+            least, coming = self._or_mate(chosen, leaving, least, coming)
+            if least < own[at] - _GAIN_FLOOR_NS:
+                return at, coming
         return None
 
-    def _regrown(self, chosen: list[int]) -> list[int]:
-        """A part that lies together is taken out and grown again elsewhere."""
+    def _or_mate(self, chosen: Sequence[int], leaving: int, least: float, coming: int) -> tuple[float, int]:
+        """The core of the one that leaves becomes free with it."""
+        for mate in self.mates[leaving]:
+            if mate != leaving:
+                row = self.rows[mate]
+                cost = sum(map(row.__getitem__, chosen)) - row[leaving]
+                if cost < least:
+                    least, coming = cost, mate
+        return least, coming
+
+    def _farthest(self, cpu: int) -> float:
+        if cpu not in self.farthest:
+            self.farthest[cpu] = max(self.rows[cpu])
+        return self.farthest[cpu]
+
+    def _with_a_part_out(self) -> tuple[list[int], list[float], list[int]]:
+        """The best set without a part of it, and mostly with a position that is anywhere instead.
+
+        Returns it, what each position costs beside it, and the part that was taken out.
+        """
         size = self.random.randint(1, max(1, self.count // 2))
-        around = self.random.choice(chosen)
-        near = sorted(chosen, key=lambda cpu: (self.rows[around][cpu], cpu))
-        out = near[:size] if self.random.random() < 0.5 else self.random.sample(chosen, size)
-        kept = [cpu for cpu in chosen if cpu not in out]
+        around = self.rows[self.random.choice(self.best)]
+        if self.random.random() < 0.5:  # a part that lies together
+            out = sorted(self.best, key=lambda cpu: (around[cpu], cpu))[:size]
+        else:
+            out = self.random.sample(self.best, size)
+        kept = [cpu for cpu in self.best if cpu not in out]
+        total = self.best_total[:]
+        for cpu in out:
+            total = list(map(sub, total, self.rows[cpu]))
         held = {mate for cpu in kept for mate in self.mates[cpu]}
         others = [cpu for cpu in range(len(self.rows)) if cpu not in held and cpu not in out]
         if others:
             kept.append(self.random.choice(others))
-        return self._grow(kept, banned=out)
+            total = list(map(add, total, self.rows[kept[-1]]))
+        self.work_cells -= (len(total) + _PASS_CELLS) * (size + 1)
+        return kept, total, out
