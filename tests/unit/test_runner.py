@@ -31,6 +31,38 @@ def test_lines_arrive_whole_and_the_cost_is_measured_from_outside() -> None:
     assert 0.2 <= outcome.cpu_s <= outcome.duration_s + 0.05
 
 
+def _run_with_pauses(code: str, pause_s: float) -> tuple[runner.Outcome, list[list[bytes]]]:
+    """What was heard between one pause and the next, and after the last."""
+    heard: list[list[bytes]] = [[]]
+
+    def hear(line: bytes) -> None:
+        heard[-1].append(line)
+
+    outcome = asyncio.run(
+        runner.run(
+            [sys.executable, "-c", code],
+            deadline_s=20.0,
+            on_line=hear,
+            on_pause=lambda: heard.append([]),
+            pause_s=pause_s,
+        )
+    )
+    return outcome, heard
+
+
+def test_lines_wait_in_the_pipe_while_the_reader_pauses() -> None:
+    code = "import time\nfor n in range(40):\n    print(n, flush=True)\n    time.sleep(0.005)"
+    outcome, heard = _run_with_pauses(code, 10.0)
+    assert outcome.fault == ""
+    assert [line for lines in heard for line in lines] == [str(n).encode() for n in range(40)]
+    assert len(heard) <= 3, "the first, and at the end of the program all others"
+
+
+def test_pauses_do_not_save_a_program_that_floods() -> None:
+    outcome, _ = _run_with_pauses("import os\nwhile True: os.write(1, b'x' * 65535 + b'\\n')", 0.02)
+    assert outcome.fault == "too_much_output"
+
+
 def test_a_program_that_hangs_is_killed_with_all_it_started(tmp_path: Path) -> None:
     pid_file = tmp_path / "pid"
     code = (

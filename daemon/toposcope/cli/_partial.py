@@ -2,7 +2,7 @@
 
 It holds JSON lines: first whose visits these are, then a visit a line, appended as pairs are measured. It
 works also where a daemon has the store, and whatever broke the matrix off, SIGKILL included, loses the last
-64 pairs at most. A line that makes no sense (it was cut off) is as good as none: its pair is measured again.
+128 pairs at most. A line that makes no sense (it was cut off) is as good as none: its pair is measured again.
 """
 
 from __future__ import annotations

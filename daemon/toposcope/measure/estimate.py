@@ -8,6 +8,7 @@ distribution is (David & Nagaraja, Order Statistics, section 7.1).
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 import statistics
 from collections.abc import Sequence
@@ -23,9 +24,9 @@ def estimate_visit(groups: Sequence[Sequence[float]], estimator: Estimator) -> E
     filled = [sorted(group) for group in groups if group]
     if not filled:
         return None
-    everything = sorted(value for group in filled for value in group)
+    everything = sorted(itertools.chain.from_iterable(filled))
     if estimator is Estimator.LOWEST_DECILE_BY_GROUP:
-        values = sorted(quantile(group, 0.1) for group in filled)
+        values = sorted([quantile(group, 0.1) for group in filled])
         point, (low, high) = statistics.median(values), median_interval(values)
     elif estimator is Estimator.MEAN_OF_MEDIANS:
         values = sorted(statistics.median(group) for group in filled)
@@ -51,6 +52,8 @@ def combine(visits: Sequence[Estimate]) -> Estimate:
     from visit to visit); with fewer it is the hull of the visits' own intervals.
     """
     assert visits, "nothing to combine"
+    if len(visits) == 1:
+        return visits[0]
     points = sorted(visit.estimate for visit in visits)
     if len(points) >= 6:
         low, high = median_interval(points)

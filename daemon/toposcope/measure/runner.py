@@ -28,6 +28,8 @@ STDOUT_BYTES_MAX: Final = 32 << 20
 _LINE_BYTES_MAX: Final = 2 << 20
 _STDERR_BYTES_KEPT: Final = 4096
 _READ_BYTES: Final = 1 << 16
+# A pipe that is this full is read at once, though its reader would rather wait: it holds 64 KiB (pipe(7)).
+_READ_AT_ONCE_BYTES: Final = 1 << 15
 
 OnLine = Callable[[bytes], None]
 
@@ -80,9 +82,14 @@ async def run(
     environment: Mapping[str, str] | None = None,
     inherits_environment: bool = False,
     around_start: contextlib.AbstractContextManager[None] | None = None,
+    on_pause: Callable[[], None] | None = None,
+    pause_s: float = 0.0,
     clock: Clock | None = None,
 ) -> Outcome:
     """Run a program to its end or to its deadline; every whole line of its stdout goes to `on_line`.
+
+    `on_pause` is called when all lines that were there have gone to `on_line`; then those that come wait in
+    the pipe for `pause_s`, since whoever reads takes a CPU from who measures.
 
     The deadline counts from the start, or from the last line (`deadline_is_for_each_line`). Without `on_line`
     its stdout goes to /dev/null. `environment` is added to PATH and a neutral locale, or to
@@ -94,11 +101,19 @@ async def run(
     whole = {**base, **(environment or {})}
     around = around_start or contextlib.nullcontext()
     deadline = _Deadline(deadline_s, deadline_is_for_each_line)
-    return await _Child(argv, deadline, on_line, whole, around, clock or SystemClock()).run()
+    hearing = _Hearing(on_line, on_pause, pause_s)
+    return await _Child(argv, deadline, hearing, whole, around, clock or SystemClock()).run()
 
 
 def _neutral_environment() -> dict[str, str]:
     return {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C.UTF-8"}
+
+
+@dataclass(frozen=True, slots=True)
+class _Hearing:
+    on_line: OnLine | None
+    on_pause: Callable[[], None] | None
+    pause_s: float
 
 
 @dataclass(slots=True)
@@ -118,14 +133,15 @@ class _Child:
         self,
         argv: Sequence[str | Path],
         deadline: _Deadline,
-        on_line: OnLine | None,
+        hearing: _Hearing,
         environment: Mapping[str, str],
         around_start: contextlib.AbstractContextManager[None],
         clock: Clock,
     ) -> None:
         self._argv = [os.fspath(word) for word in argv]
         self._deadline = deadline
-        self._on_line = on_line
+        self._hearing = hearing
+        self._resumption: asyncio.TimerHandle | None = None
         self._environment = environment
         self._around_start = around_start
         self._clock = clock
@@ -190,7 +206,7 @@ class _Child:
         return pid, out_read, err_read
 
     def _stdout_action(self, out_write: int) -> tuple[int, int, int] | tuple[int, int, str, int, int]:
-        if self._on_line is None:
+        if self._hearing.on_line is None:
             return (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0)
         return (os.POSIX_SPAWN_DUP2, out_write, 1)
 
@@ -199,7 +215,7 @@ class _Child:
         loop = asyncio.get_running_loop()
         ended = asyncio.Event()
         loop.add_reader(pid_fd, ended.set)
-        loop.add_reader(out_fd, self._read, out_fd, self._take_output, ended)
+        loop.add_reader(out_fd, self._hear, out_fd, ended)
         loop.add_reader(err_fd, self._read, err_fd, self._take_complaint)
         try:
             async with asyncio.timeout(self._deadline.duration_s) as self._deadline.running:
@@ -208,27 +224,41 @@ class _Child:
             return True
         finally:
             self._deadline.running = None
+            if self._resumption is not None:
+                self._resumption.cancel()
             for fd in (pid_fd, out_fd, err_fd):
                 loop.remove_reader(fd)
             self._kill(pid)
         return False
 
-    def _read(self, fd: int, take: Callable[[bytes], None], ended: asyncio.Event | None = None) -> None:
-        """Take all that is there; at end of file stop listening, or the loop would spin."""
-        while True:
+    def _hear(self, fd: int, ended: asyncio.Event) -> None:
+        """Take the output that is there, then listen again: after the pause, unless there was much."""
+        before = self._stdout_bytes
+        is_open = self._read(fd, self._take_output)
+        if self._too_much:
+            ended.set()
+        if self._hearing.on_pause is not None:
+            self._hearing.on_pause()
+        if is_open and self._hearing.pause_s and self._stdout_bytes - before < _READ_AT_ONCE_BYTES:
+            loop = asyncio.get_running_loop()
+            loop.remove_reader(fd)
+            self._resumption = loop.call_later(
+                self._hearing.pause_s, loop.add_reader, fd, self._hear, fd, ended
+            )
+
+    def _read(self, fd: int, take: Callable[[bytes], None]) -> bool:
+        """Take all that is there; at end of file stop listening, or the loop would spin. False then."""
+        while not self._too_much:
             try:
                 chunk = os.read(fd, _READ_BYTES)
             except BlockingIOError:
-                return
+                return True
             if not chunk:
                 with contextlib.suppress(RuntimeError):  # no loop: the last read after the reap
                     asyncio.get_running_loop().remove_reader(fd)
-                return
+                return False
             take(chunk)
-            if self._too_much:
-                if ended is not None:
-                    ended.set()
-                return
+        return False
 
     def _take_output(self, chunk: bytes) -> None:
         self._stdout_bytes += len(chunk)
@@ -237,8 +267,8 @@ class _Child:
             return
         *lines, self._pending = (self._pending + chunk).split(b"\n")
         for line in lines:
-            if self._on_line is not None:
-                self._on_line(line)
+            if self._hearing.on_line is not None:
+                self._hearing.on_line(line)
         if lines:
             self._deadline.heard()
 

@@ -13,8 +13,9 @@ from toposcope.measure.visit import Surveyed, Visitor
 from toposcope.results import Identity, Result, Visit
 from toposcope_probes.contract import Program, TargetKind
 
-# Pairs that one process measures: a start costs as much as a pair, and what was measured is kept after each.
-_PAIRS_TOGETHER_MAX: Final = 64
+# Pairs that one process measures in some tenth of a second: its start and the wait for the disk after it cost
+# as much as several of them, and what was measured is kept after each.
+_PAIRS_TOGETHER_MAX: Final = 128
 
 OnVisit = Callable[[Task, Visit], None]
 Keep = Callable[[Sequence[tuple[Task, Visit]]], None]
@@ -89,8 +90,9 @@ class Session:
         return keep
 
     def _keep(self, task: Task, surveyed: Surveyed) -> None:
-        self._tasks[task.identity.id] = task
-        self._visits.setdefault(task.identity.id, []).append(surveyed.visit)
+        result_id = task.identity.id
+        self._tasks[result_id] = task
+        self._visits.setdefault(result_id, []).append(surveyed.visit)
         self._unkept.append((task, surveyed.visit))
         self._on_visit(task, surveyed.visit)
 

@@ -24,7 +24,8 @@ from toposcope.measure.plan import Task, arguments
 from toposcope.results import Estimate, Verdict, Visit
 from toposcope_probes.contract import ProbeSpec, Program
 
-# Lines of a program with many targets are judged together, so often; the steal counter has ticks of 10 ms.
+# Lines of a program with many targets are read and judged together, so often; the steal counter has ticks of
+# 10 ms, and on few CPUs each reading disturbs what is measured meanwhile.
 _LOOK_S: Final = 0.02
 _DETAIL_LENGTH_MAX: Final = 300
 
@@ -40,7 +41,7 @@ class Surveyed:
 
 @dataclass(frozen=True, slots=True)
 class _Heard:
-    """A line, the time since the one before, and when it came."""
+    """A line, the time that its target took (an equal share where several came at once), and when it came."""
 
     text: bytes
     duration_s: float
@@ -95,6 +96,8 @@ class Visitor:
                     deadline_s=tasks[0].spec.deadline_ms / 1000,
                     deadline_is_for_each_line=True,
                     on_line=hearing.take,
+                    on_pause=hearing.look,
+                    pause_s=_LOOK_S if len(tasks) > 1 else 0.0,
                     environment={"PYTHONDONTWRITEBYTECODE": "1"},
                     clock=self._clock,
                 )
@@ -122,35 +125,37 @@ class _Hearing:
         self._busy = busy
         self._on_surveyed = on_surveyed
         self._surveyed: list[Surveyed] = []
-        self._heard: list[_Heard] = []
+        self._texts: list[bytes] = []
         self._garbage = ""
         self._superfluous = False
         self._steal_ms: Callable[[], float] = lambda: 0.0
         self._steal_before_ms = 0.0
-        self._judged_s = self._line_s = 0.0
+        self._judged_s = 0.0
 
     def listen(self, steal_ms: Callable[[], float]) -> None:
         """The program starts now; `steal_ms` tells what the hypervisor ever took from its CPUs."""
         self._steal_ms = steal_ms
         self._steal_before_ms = steal_ms()
-        self._judged_s = self._line_s = self._clock.monotonic_s()
+        self._judged_s = self._clock.monotonic_s()
 
     def take(self, text: bytes) -> None:
         """One line of the program's output."""
-        now_s = self._clock.monotonic_s()
-        self._heard.append(_Heard(text, now_s - self._line_s, self._clock.wall_s()))
-        self._line_s = now_s
-        if now_s - self._judged_s >= _LOOK_S:
+        self._texts.append(text)
+
+    def look(self) -> None:
+        """All lines that are there were taken: judge them, unless that was done a moment ago."""
+        if self._clock.monotonic_s() - self._judged_s >= _LOOK_S:
             self.judge_heard()
 
     def judge_heard(self) -> None:
         """Judge the lines since the last look, by what happened on their CPUs meanwhile."""
         steal_ms = self._steal_ms()
         surroundings = validity.Surroundings(steal_ms=steal_ms - self._steal_before_ms, busy=self._busy)
-        self._steal_before_ms, self._judged_s = steal_ms, self._clock.monotonic_s()
-        heard, self._heard = self._heard, []
-        for each in heard:
-            self._judge(each, surroundings)
+        now_s, time_s = self._clock.monotonic_s(), self._clock.wall_s()
+        texts, self._texts = self._texts, []
+        for text in texts:
+            self._judge(_Heard(text, (now_s - self._judged_s) / len(texts), time_s), surroundings)
+        self._steal_before_ms, self._judged_s = steal_ms, now_s
 
     def _judge(self, heard: _Heard, surroundings: validity.Surroundings) -> None:
         try:

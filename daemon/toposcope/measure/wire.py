@@ -5,6 +5,7 @@ The form is `toposcope_probes/contract.py`'s.
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import Annotated, Any, Final, Literal
 
@@ -55,6 +56,7 @@ def decode(text: bytes) -> Line:
     for name, groups in line.samples.items():
         if len(groups) > _GROUPS_MAX or sum(map(len, groups)) > _SAMPLES_MAX:
             raise GarbageError(f"more than {_SAMPLES_MAX} samples of {name[:40]}")
-        if not all(math.isfinite(value) and value >= 0 for group in groups for value in group):
+        values = list(itertools.chain.from_iterable(groups))
+        if not all(map(math.isfinite, values)) or min(values, default=0.0) < 0:
             raise GarbageError(f"a sample of {name[:40]} is negative or not a number")
     return line
