@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -287,15 +288,43 @@ class TestEnding:
 
 
 @pytest.mark.live
-def test_processes_that_end_while_the_next_pair_begins_do_not_gather() -> None:
-    """One end runs and one is on its way out: never more, and none is left when the program has ended."""
+def test_one_process_is_the_other_end_of_all_pairs() -> None:
+    """It moves from pair to pair: starting and ending one costs as much as measuring a pair."""
     with started("cacheline_cas", many_pairs(), "model=process") as program:
-        seen = []
+        seen = set()
         end_s = time.monotonic() + 1.0
         while time.monotonic() < end_s and program.poll() is None:
-            seen.append(len(children_of(program.pid)))
+            seen.update(children_of(program.pid))
             time.sleep(0.001)
-    assert max(seen) in (1, 2)
+    assert len(seen) == 1
+
+
+@pytest.mark.live
+@pytest.mark.parametrize("model", ["thread", "process"])
+def test_ends_that_change_places_are_measured_like_others(model: str) -> None:
+    """The end that stays follows to the other CPU, and a pair that can't be measured holds up nobody."""
+    one, other = two_cpus()
+    absent = max(os.sched_getaffinity(0)) + 1
+    pairs = f"pairs={one}:{other},{other}:{one},{one}:{absent},{other}:{one},{one}:{other}"
+    for _ in range(3):
+        lines = measure("cacheline_cas", pairs, f"model={model}")
+        if [line["status"] for line in lines] == ["ok", "ok", "not_applicable", "ok", "ok"]:
+            break
+    assert [line["cpus"] for line in lines] == [
+        [one, other], [other, one], [one, absent], [other, one], [one, other]
+    ]  # fmt: skip
+    assert [line["status"] for line in lines] == ["ok", "ok", "not_applicable", "ok", "ok"]
+
+
+@pytest.mark.live
+def test_numbers_have_six_digits_and_no_zeros_at_their_end() -> None:
+    one, other = two_cpus()
+    text = run("cacheline_cas", f"cpus={one},{other}").stdout
+    numbers = re.findall(
+        r"[\[,](\d+(?:\.\d+)?)(?=[,\]])", text[text.index('"samples"') : text.index('"groups"')]
+    )
+    assert len(numbers) >= 16
+    assert all(number == f"{float(number):.6g}" for number in numbers)
 
 
 def total_cost_s(model: str) -> float:

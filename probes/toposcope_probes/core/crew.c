@@ -15,14 +15,13 @@
 
 #include "checks.h"
 #include "cpus.h"
+#include "endings.h"
+#include "futex.h"
 #include "spin.h"
 
-/* For so long who waits for another's end stays awake, looking so often: see ends_soon. */
-#define AWAKE_NS 250e3
-#define LOOK_NS 5e3
-
-/* What a member leaves behind; in shared memory. */
+/* What a member is told and what it leaves behind; in shared memory. */
 struct record {
+    int cpu;
     atomic_bool done;
     char why[160];
     double delay_ns[2], frequency_hz[2]; /* before and after the work */
@@ -30,18 +29,31 @@ struct record {
 };
 
 struct muster {
+    _Atomic uint32_t runs; /* counted when one begins: who has done the one before waits for that */
+    atomic_bool dismissed; /* there will be no run after this one */
     atomic_uint arrived;
     atomic_bool abandoned;
     struct record records[];
 };
 
 struct post {
-    const struct crew *crew;
+    struct crew crew; /* of a member that waits for further targets only its first one's */
     struct muster *muster;
     unsigned index;
     pthread_t thread;
-    pid_t process;
+    pid_t process; /* 0: there is none, or none any more */
 };
+
+/* All members of a crew; the first post is the calling thread's. */
+struct band {
+    struct muster *muster;
+    size_t muster_bytes;
+    struct post *posts;
+    unsigned count, started;
+};
+
+/* The band of a lasting crew between two of its runs; no posts where there is none. */
+static struct band standing;
 
 void *shared_map(size_t bytes)
 {
@@ -64,23 +76,22 @@ bool die_with_parent(int parent_pid)
 }
 
 /* Waits until all members are there. Some may take a while to get onto a busy CPU, so this naps meanwhile. */
-static bool gather(const struct post *post)
+static bool gather(struct muster *muster, unsigned count)
 {
-    struct muster *muster = post->muster;
     struct spin limit = spin_for_ns(GATHER_MS * 1e6);
     unsigned misses = 0;
     atomic_fetch_add(&muster->arrived, 1);
-    while (atomic_load(&muster->arrived) < post->crew->target->count) {
+    while (atomic_load(&muster->arrived) < count) {
         if (atomic_load(&muster->abandoned))
             return false;
         struct spin spin = spin_for_ns(MEET_NS);
-        while (atomic_load(&muster->arrived) < post->crew->target->count && !spin_is_over(&spin))
+        while (atomic_load(&muster->arrived) < count && !spin_is_over(&spin))
             ;
         if (ticks_now() > limit.deadline_ticks) {
             atomic_store(&muster->abandoned, true);
             return false;
         }
-        if (atomic_load(&muster->arrived) < post->crew->target->count)
+        if (atomic_load(&muster->arrived) < count)
             nap_after_miss(&misses);
     }
     return true;
@@ -93,42 +104,60 @@ static void warm_up(void)
         ;
 }
 
-/* What one member does, in its own thread or process. */
-static void serve(const struct post *post)
+/* What one member does for a target, in its own thread or process; false when it didn't come to its work. */
+static bool serve(const struct post *post)
 {
     struct record *record = &post->muster->records[post->index];
-    struct member member = {.index = post->index,
-                            .count = post->crew->target->count,
-                            .cpu = post->crew->target->cpus[post->index]};
-    prctl(PR_SET_TIMERSLACK, 1UL); /* so that short naps are short, see nap_after_miss */
+    struct member member = {
+        .index = post->index, .count = post->crew.target->count, .cpu = record->cpu};
     if (!cpu_pin(member.cpu, record->why, sizeof record->why)) {
         atomic_store(&post->muster->abandoned, true);
-        return;
+        return false;
     }
-    if (!gather(post))
-        return;
+    if (!gather(post->muster, member.count))
+        return false;
     warm_up();
     struct guard before = guard_take();
     record->frequency_hz[0] = additions_per_s();
     record->delay_ns[0] = run_delay_ns();
-    member.deadline_ticks = ticks_now() + ticks_from_ns(post->crew->max_ms * 1e6);
-    post->crew->work(&member, post->crew->context);
+    member.deadline_ticks = ticks_now() + ticks_from_ns(post->crew.max_ms * 1e6);
+    post->crew.work(&member, post->crew.context);
     record->delay_ns[1] = run_delay_ns();
     record->frequency_hz[1] = additions_per_s();
     struct guard after = guard_take();
     record->context_switches = after.context_switches - before.context_switches;
     atomic_store(&record->done, true);
+    return true;
+}
+
+/* Waits until the next run begins, awake for as long as that takes as a rule; false when there is none. */
+static bool await_run(struct muster *muster, uint32_t *run)
+{
+    struct spin awake = spin_for_ns(ENDING_AWAKE_NS);
+    while (atomic_load(&muster->runs) == *run && !atomic_load(&muster->dismissed))
+        if (ticks_now() > awake.deadline_ticks)
+            futex_wait(&muster->runs, *run);
+    *run = atomic_load(&muster->runs);
+    return !atomic_load(&muster->dismissed);
+}
+
+static void serve_all(const struct post *post)
+{
+    uint32_t run = 1;
+    prctl(PR_SET_TIMERSLACK, 1UL); /* so that short naps are short, see nap_after_miss */
+    while (serve(post) && await_run(post->muster, &run))
+        ;
 }
 
 static void *serve_as_thread(void *post)
 {
-    serve(post);
+    serve_all(post);
     return NULL;
 }
 
 static bool start(struct post *post)
 {
-    if (post->crew->model == MODEL_THREAD) {
+    if (post->crew.model == MODEL_THREAD) {
         int error = pthread_create(&post->thread, NULL, serve_as_thread, post);
         errno = error;
         return error == 0;
@@ -137,109 +166,146 @@ static bool start(struct post *post)
     post->process = fork();
     if (post->process == 0) {
         if (die_with_parent(parent))
-            serve(post);
+            serve_all(post);
         _exit(0);
     }
     return post->process > 0;
 }
 
-/* Members end within microseconds of each other. Who sleeps meanwhile lets the CPU fall idle, and waking it takes
- * longer than their end does, in a guest by far: so for that long this is true after a moment, and asks to look
- * again. Looking without a pause would hold the lock that an ending process needs. */
-static bool ends_soon(uint64_t sleep_ticks)
+static bool is_done(const struct band *band)
 {
-    if (ticks_now() >= sleep_ticks)
-        return false;
-    struct spin pause = spin_for_ns(LOOK_NS);
-    while (!spin_is_over(&pause))
-        ;
+    for (unsigned i = 1; i < band->count; i++)
+        if (!atomic_load(&band->muster->records[i].done))
+            return false;
     return true;
 }
 
-static void join(pthread_t thread)
+/* Tells the members that wait that there is a run, or that there will be none. */
+static void wake(const struct band *band)
 {
-    uint64_t sleep_ticks = ticks_now() + ticks_from_ns(AWAKE_NS);
-    while (ends_soon(sleep_ticks))
-        if (pthread_tryjoin_np(thread, NULL) == 0)
-            return;
-    pthread_join(thread, NULL);
+    atomic_fetch_add(&band->muster->runs, 1);
+    for (unsigned i = 1; i < band->started; i++)
+        futex_wake(&band->muster->runs);
 }
 
-/* Waits for a process until the limit, then kills it; SIGCHLD must be blocked. It is reaped in any case. */
-static void reap(pid_t process, uint64_t limit_ticks)
-{
-    uint64_t sleep_ticks = ticks_now() + ticks_from_ns(AWAKE_NS);
-    sigset_t child;
-    sigemptyset(&child);
-    sigaddset(&child, SIGCHLD);
-    while (waitpid(process, NULL, WNOHANG) == 0) {
-        if (ends_soon(sleep_ticks))
-            continue;
-        uint64_t now = ticks_now();
-        if (now >= limit_ticks) {
-            kill(process, SIGKILL);
-            waitpid(process, NULL, 0);
-            return;
-        }
-        double left_ns = ticks_to_ns(limit_ticks - now);
-        struct timespec left = {.tv_sec = (time_t)(left_ns / 1e9), .tv_nsec = (long)fmod(left_ns, 1e9)};
-        sigtimedwait(&child, NULL, &left);
-    }
-}
-
-/* Processes that are through with their work and only have to end. That takes longer than a thread's end (0.2 ms),
- * and the next target need not wait for it: they are reaped when it has begun, or when the program ends. */
-static struct {
-    pid_t *processes;
-    unsigned count, capacity;
-} leaving;
-
-static void reap_leaving(void)
-{
-    uint64_t limit = ticks_now() + ticks_from_ns(GATHER_MS * 1e6);
-    sigset_t child, old;
-    sigemptyset(&child);
-    sigaddset(&child, SIGCHLD);
-    pthread_sigmask(SIG_BLOCK, &child, &old);
-    for (; leaving.count > 0; leaving.count--)
-        reap(leaving.processes[leaving.count - 1], limit);
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
-}
-
-static void let_leave(pid_t process)
-{
-    if (leaving.capacity == 0)
-        atexit(reap_leaving);
-    if (leaving.count == leaving.capacity) {
-        leaving.capacity = 2 * leaving.capacity + 8;
-        leaving.processes = reallocate(leaving.processes, leaving.capacity, sizeof *leaving.processes);
-    }
-    leaving.processes[leaving.count++] = process;
-}
-
-/* Waits for the end of a process' work, and for its own end where its work has none. */
-static void release(const struct post *post, uint64_t limit_ticks)
-{
-    const struct record *record = &post->muster->records[post->index];
-    uint64_t sleep_ticks = ticks_now() + ticks_from_ns(AWAKE_NS);
-    while (!atomic_load(&record->done) && ends_soon(sleep_ticks))
-        ;
-    if (atomic_load(&record->done))
-        let_leave(post->process);
-    else
-        reap(post->process, limit_ticks);
-}
-
-static void finish(struct post *posts, unsigned count)
+/* Ends all members but the calling thread, once they are through with what they are at. */
+static void band_end(struct band *band)
 {
     /* The first member is through with its work; what the others may need more covers a busy CPU. */
-    uint64_t limit = ticks_now() + ticks_from_ns(posts[0].crew->max_ms * 1e6 + GATHER_MS * 1e6);
-    for (unsigned i = 1; i < count; i++) {
-        if (posts[i].crew->model == MODEL_THREAD)
-            join(posts[i].thread);
-        else
-            release(&posts[i], limit);
+    uint64_t limit = ticks_now() + ticks_from_ns(band->posts[0].crew.max_ms * 1e6 + GATHER_MS * 1e6);
+    atomic_store(&band->muster->dismissed, true);
+    wake(band);
+    for (unsigned i = 1; i < band->started; i++) {
+        struct post *post = &band->posts[i];
+        if (post->crew.model == MODEL_THREAD)
+            ending_join(post->thread);
+        else if (post->process != 0 && atomic_load(&band->muster->records[i].done))
+            ending_let_go(post->process);
+        else if (post->process != 0)
+            ending_reap(post->process, limit);
     }
+    band->started = 0;
+}
+
+static void band_free(struct band *band)
+{
+    free(band->posts);
+    shared_unmap(band->muster, band->muster_bytes);
+    *band = (struct band){0};
+}
+
+void crew_dismiss(void)
+{
+    if (standing.posts == NULL)
+        return;
+    band_end(&standing);
+    band_free(&standing);
+}
+
+static void end_members(void)
+{
+    crew_dismiss();
+    ending_reap_all();
+}
+
+static struct band band_make(const struct crew *crew)
+{
+    static bool ends_at_exit;
+    unsigned count = crew->target->count;
+    struct band band = {.count = count,
+                        .muster_bytes = sizeof(struct muster) + count * sizeof(struct record),
+                        .posts = allocate(count, sizeof *band.posts)};
+    if (!ends_at_exit)
+        ends_at_exit = atexit(end_members) == 0;
+    band.muster = shared_map(band.muster_bytes);
+    atomic_store(&band.muster->dismissed, !crew->lasts);
+    for (unsigned i = 0; i < count; i++)
+        band.posts[i] = (struct post){.crew = *crew, .muster = band.muster, .index = i};
+    return band;
+}
+
+/* Whether the standing band does what this crew is to do, and nobody killed one of its members. */
+static bool stands_ready(const struct crew *crew)
+{
+    if (standing.posts == NULL)
+        return false;
+    const struct crew *before = &standing.posts[0].crew;
+    bool ready = crew->lasts && crew->model == before->model && crew->work == before->work &&
+                 crew->context == before->context && crew->max_ms == before->max_ms &&
+                 crew->target->count == before->target->count;
+    for (unsigned i = 1; i < standing.started; i++) {
+        struct post *post = &standing.posts[i];
+        if (post->process != 0 && waitpid(post->process, NULL, WNOHANG) != 0) {
+            post->process = 0;
+            ready = false;
+        }
+    }
+    return ready;
+}
+
+/* The standing band where it fits, else a new one of which nobody but the first member was started. */
+static struct band band_for(const struct crew *crew)
+{
+    if (!stands_ready(crew)) {
+        crew_dismiss();
+        return band_make(crew);
+    }
+    struct band band = standing;
+    standing = (struct band){0};
+    band.posts[0].crew = *crew;
+    return band;
+}
+
+/* Has all members begin the run. False where one could not be started. */
+static bool band_begin(struct band *band, const struct target *target)
+{
+    struct muster *muster = band->muster;
+    atomic_store(&muster->arrived, 0);
+    for (unsigned i = 0; i < band->count; i++) {
+        memset(&muster->records[i], 0, sizeof muster->records[i]);
+        muster->records[i].cpu = target->cpus[i];
+    }
+    if (band->started == band->count) {
+        wake(band);
+        return true;
+    }
+    atomic_store(&muster->runs, 1);
+    cpus_unpin(); /* else the others would start on this thread's CPU, behind it */
+    for (band->started = 1; band->started < band->count; band->started++)
+        if (!start(&band->posts[band->started]))
+            return false;
+    return true;
+}
+
+/* The run is over for the first member. Those of a lasting crew are left standing where all did their work; all
+ * others end. */
+static void band_finish(struct band *band)
+{
+    uint64_t sleep_ticks = ticks_now() + ticks_from_ns(ENDING_AWAKE_NS);
+    while (!is_done(band) && ending_is_soon(sleep_ticks))
+        ;
+    if (!band->posts[0].crew.lasts || !is_done(band))
+        band_end(band);
 }
 
 /* The checks of a visit are those of the member that fared worst. */
@@ -289,30 +355,20 @@ bool crew_run(const struct crew *crew, struct result *result)
 {
     if (!all_allowed(crew->target, result))
         return false;
-    unsigned count = crew->target->count, started = 1;
-    size_t bytes = sizeof(struct muster) + count * sizeof(struct record);
-    struct muster *muster = shared_map(bytes);
-    struct post *posts = allocate(count, sizeof *posts);
-    sigset_t child, old;
-    sigemptyset(&child);
-    sigaddset(&child, SIGCHLD);
-    pthread_sigmask(SIG_BLOCK, &child, &old);
-    for (unsigned i = 0; i < count; i++)
-        posts[i] = (struct post){.crew = crew, .muster = muster, .index = i};
-    cpus_unpin(); /* else the others would start on this thread's CPU, behind it */
-    while (started < count && start(&posts[started]))
-        started++;
-    reap_leaving();
-    if (started == count) {
-        serve(&posts[0]);
+    struct band band = band_for(crew);
+    if (band_begin(&band, crew->target)) {
+        prctl(PR_SET_TIMERSLACK, 1UL);
+        ending_reap_all();
+        serve(&band.posts[0]);
     } else {
         result_refuse(result, STATUS_FAILED, "an end could not be started: %s", strerror(errno));
-        atomic_store(&muster->abandoned, true);
+        atomic_store(&band.muster->abandoned, true);
     }
-    finish(posts, started);
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
-    report(crew, muster, result);
-    free(posts);
-    shared_unmap(muster, bytes);
+    band_finish(&band);
+    report(crew, band.muster, result);
+    if (band.started == 0)
+        band_free(&band);
+    else
+        standing = band;
     return result_is_ok(result);
 }

@@ -4,6 +4,11 @@
  * have left their idle states, then works. The first member is the calling thread itself, so what it writes
  * into ordinary memory is there afterwards; what the others write must lie in memory from shared_map.
  *
+ * A crew that lasts keeps its members between its runs, and moves them to the CPUs of the next target: starting and
+ * ending a member costs as much as what it measures. It stays until its work, its context or the like differ, a
+ * member fails, crew_dismiss or the program's end. What its members are to see of a later target must lie in
+ * memory from shared_map that was there at its first run.
+ *
  * Member processes die with this one (prctl(2), PR_SET_PDEATHSIG, checked against a parent that is already
  * gone), are killed when they outlive their time, and are always reaped. */
 #ifndef TOPOSCOPE_CREW_H
@@ -34,12 +39,16 @@ struct crew {
     unsigned max_ms;
     crew_work *work;
     void *context; /* for the processes a copy, made when the crew starts */
+    bool lasts;
 };
 
 /* Runs the crew to its end and writes the checks run_delay_ns, frequency_ratio, frequency_hz,
  * context_switches and warm_up_ns. False when the work was not done by all; then the result has been refused
  * with the reason. */
 bool crew_run(const struct crew *crew, struct result *result);
+
+/* Ends the members of a crew that lasts; the next one starts its own. */
+void crew_dismiss(void);
 
 /* Zeroed memory that member processes share; shared_unmap gives it back. */
 void *shared_map(size_t bytes);

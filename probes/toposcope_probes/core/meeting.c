@@ -18,6 +18,15 @@ static struct call unpack(uint64_t word)
                          .round_trips = (uint32_t)(word & 0xffffff)};
 }
 
+void meeting_clear(struct meeting *meeting)
+{
+    size_t used = (size_t)atomic_load(&meeting->answered) + 1;
+    for (size_t number = 0; number < used; number++)
+        atomic_store_explicit(&meeting->outcomes[number], 0, memory_order_relaxed);
+    atomic_store(&meeting->call, NO_CALL);
+    atomic_store(&meeting->answered, 0);
+}
+
 struct meeter meeter_begin(struct meeting *meeting, const struct member *member)
 {
     return (struct meeter){.meeting = meeting, .member = member, .guard = guard_take()};

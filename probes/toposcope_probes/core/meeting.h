@@ -38,6 +38,9 @@ struct meeter {
     unsigned missed;    /* calls that were not answered */
 };
 
+/* Makes it as it was at first, after a visit. Nobody may be at it. */
+void meeting_clear(struct meeting *meeting);
+
 struct meeter meeter_begin(struct meeting *meeting, const struct member *member);
 
 /* The first end: calls until it is answered. Fills in call->number; false when the visit's time is over. */

@@ -2,8 +2,11 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
+#include "cpus.h"
 #include "meeting.h"
 
 enum {
@@ -18,7 +21,7 @@ enum {
     ROUND_TRIPS_LEAST = 8,
     ROUND_TRIPS_MAX = 1 << 16,
 };
-#define BATCH_NS 6000.0
+#define BATCH_NS 4000.0
 
 struct batch {
     uint32_t number; /* of its call */
@@ -26,28 +29,41 @@ struct batch {
     double latency_ns;
 };
 
+/* The memory that the exchanges go over. */
+struct ground {
+    char *lines;
+    size_t page_bytes;
+};
+
+/* In shared memory; what either end writes lies apart from what the other reads. */
 struct visit {
     const struct exchange *exchange;
-    char *lines;
-    struct meeting *meeting;
-    double precision;
+    struct ground ground;
+    struct meeting meeting;
+    _Alignas(256) double precision; /* from here on the first end's own */
     unsigned rounds, batch_count, trials, round_trips, missed;
     const char *stopped_by;
     struct batch batches[BATCHES_MAX]; /* as the first end saw them */
 };
 
+/* What lasts from pair to pair: the memory on each node that was a home, and the nodes of CPUs. */
+struct homes {
+    struct arena *arenas;
+    unsigned count;
+    short node_of_cpu[CPUS_MAX]; /* and one more; 0 is not known */
+};
+
 /* The lines lie evenly on their pages, from the first to the last line of each. The second of two lies elsewhere
  * on its page than the first: CPUs compare the low 12 bits of addresses first, and a load of the one would wait
  * for the store to the other (4K aliasing, Intel's optimization manual; 1.5 ns between SMT siblings of Zen 3). */
-static struct span span_of(const struct visit *visit, const struct call *call)
+static struct span span_of(const struct ground *ground, const struct call *call)
 {
-    const size_t page_bytes = (size_t)sysconf(_SC_PAGESIZE), on_a_page = LINES / PAGES;
+    const size_t page_bytes = ground->page_bytes, on_a_page = LINES / PAGES;
     size_t step = (page_bytes / LINE_BYTES - 1) / (on_a_page - 1);
-    char *first =
-        visit->lines + call->line / on_a_page * page_bytes + call->line % on_a_page * step * LINE_BYTES;
-    size_t place = (size_t)(first - visit->lines) ^ LINE_BYTES;
+    size_t place = call->line / on_a_page * page_bytes + call->line % on_a_page * step * LINE_BYTES;
+    char *first = ground->lines + place, *second = ground->lines + PAGES * page_bytes + (place ^ LINE_BYTES);
     return (struct span){.first = (_Atomic uint64_t *)(void *)first,
-                         .second = (_Atomic uint64_t *)(void *)(visit->lines + PAGES * page_bytes + place),
+                         .second = (_Atomic uint64_t *)(void *)second,
                          .base = (uint64_t)call->number << 32,
                          .round_trips = call->round_trips};
 }
@@ -58,7 +74,7 @@ static double lead_batch(struct visit *visit, struct meeter *meeter, unsigned li
     struct call call = {.line = line, .round_trips = round_trips};
     if (!meeting_call(meeter, &call))
         return 0;
-    struct span span = span_of(visit, &call);
+    struct span span = span_of(&visit->ground, &call);
     struct spin spin = spin_for_ns(SPIN_NS);
     uint64_t begin = ticks_now();
     bool complete = visit->exchange->lead(&span, &spin);
@@ -140,7 +156,7 @@ static const char *lead_rounds(struct visit *visit, struct meeter *meeter)
 
 static void lead(struct visit *visit, const struct member *member)
 {
-    struct meeter meeter = meeter_begin(visit->meeting, member);
+    struct meeter meeter = meeter_begin(&visit->meeting, member);
     visit->batch_count = 0;
     visit->round_trips = calibrate(visit, &meeter);
     visit->stopped_by = visit->round_trips == 0 ? "limit" : lead_rounds(visit, &meeter);
@@ -148,17 +164,19 @@ static void lead(struct visit *visit, const struct member *member)
     meeting_end(&meeter);
 }
 
-static void follow(const struct visit *visit, const struct member *member)
+static void follow(struct visit *visit, const struct member *member)
 {
-    struct meeter meeter = meeter_begin(visit->meeting, member);
+    const struct exchange *exchange = visit->exchange;
+    const struct ground ground = visit->ground;
+    struct meeter meeter = meeter_begin(&visit->meeting, member);
     struct call call;
     while (meeting_answer(&meeter, &call)) {
-        struct span span = span_of(visit, &call);
+        struct span span = span_of(&ground, &call);
         struct spin spin = spin_for_ns(SPIN_NS);
-        bool complete = visit->exchange->follow(&span, &spin);
+        bool complete = exchange->follow(&span, &spin);
         enum outcome outcome =
             outcome_merge(guard_renew(&meeter.guard), complete ? OUTCOME_KEPT : OUTCOME_DEADLINE);
-        atomic_store_explicit(&visit->meeting->outcomes[call.number], (unsigned char)outcome,
+        atomic_store_explicit(&visit->meeting.outcomes[call.number], (unsigned char)outcome,
                               memory_order_relaxed);
     }
 }
@@ -178,7 +196,7 @@ static void report(const struct visit *visit, struct result *result)
         result_group(result, "line%u", line);
     for (unsigned i = visit->trials; i < visit->batch_count; i++) {
         const struct batch *batch = &visit->batches[i];
-        enum outcome other = (enum outcome)atomic_load(&visit->meeting->outcomes[batch->number]);
+        enum outcome other = (enum outcome)atomic_load(&visit->meeting.outcomes[batch->number]);
         enum outcome outcome = outcome_merge((enum outcome)batch->outcome, other);
         result_count(result, outcome);
         if (outcome == OUTCOME_KEPT) {
@@ -199,25 +217,49 @@ static void report(const struct visit *visit, struct result *result)
     result_fact_text(result, "stopped_by", "%s", visit->stopped_by);
 }
 
-static void measure(struct request *request, const struct target *target, enum model model, enum home home,
+/* The memory on the node of a CPU, mapped for the first visit there; NULL with the result refused. */
+static struct arena *home_at(struct homes *homes, int cpu, struct result *result)
+{
+    if (homes->node_of_cpu[cpu] == 0)
+        homes->node_of_cpu[cpu] = (short)(placement_node_of_cpu(cpu, result) + 1);
+    struct arena arena = {.node = homes->node_of_cpu[cpu] - 1,
+                          .bytes = 2 * PAGES * (size_t)sysconf(_SC_PAGESIZE)};
+    for (unsigned i = 0; i < homes->count; i++)
+        if (homes->arenas[i].node == arena.node)
+            return &homes->arenas[i];
+    if (!result_is_ok(result) || !arena_map(&arena, result))
+        return NULL;
+    crew_dismiss(); /* a process that is there already does not have the memory */
+    homes->arenas = reallocate(homes->arenas, homes->count + 1, sizeof arena);
+    homes->arenas[homes->count] = arena;
+    return &homes->arenas[homes->count++];
+}
+
+static void measure(struct request *request, const struct target *target, struct homes *homes,
                     struct visit *visit)
 {
     struct result *result = result_begin(request, target);
-    struct arena arena = {.bytes = 2 * PAGES * (size_t)sysconf(_SC_PAGESIZE)};
+    enum model model = request_model(request);
+    enum home home = request_home(request);
     uint64_t begin = ticks_now();
     result_variant(result, "model", model_name(model));
     if (home != HOME_UNSAID)
         result_variant(result, "home", home == HOME_FIRST ? "first" : "second");
-    arena.node = placement_node_of_cpu(target->cpus[home == HOME_SECOND ? 1 : 0], result);
-    if (result_is_ok(result) && arena_open(&arena, result)) {
-        struct crew crew = {
-            .model = model, .target = target, .max_ms = request->max_ms, .work = work, .context = visit};
-        visit->lines = arena.memory;
-        visit->meeting = shared_map(sizeof *visit->meeting);
+    struct arena *arena = home_at(homes, target->cpus[home == HOME_SECOND ? 1 : 0], result);
+    if (arena != NULL) {
+        struct crew crew = {.model = model,
+                            .target = target,
+                            .max_ms = request->max_ms,
+                            .work = work,
+                            .context = visit,
+                            .lasts = true};
+        memset(arena->memory, 0, arena->bytes); /* no value of the visit before is on a line */
+        arena_begin(arena, result);
+        visit->ground.lines = arena->memory;
+        meeting_clear(&visit->meeting);
         if (crew_run(&crew, result))
             report(visit, result);
-        shared_unmap(visit->meeting, sizeof *visit->meeting);
-        arena_close(&arena, result);
+        arena_end(arena, result);
         result_check(result, "elapsed_ns", ticks_to_ns(ticks_now() - begin));
     }
     result_end(result);
@@ -225,15 +267,22 @@ static void measure(struct request *request, const struct target *target, enum m
 
 int pair_kernel(struct request *request, const struct exchange *exchange)
 {
-    struct visit *visit = allocate(1, sizeof *visit);
-    enum model model = request_model(request);
-    enum home home = request_home(request);
+    struct visit *visit = shared_map(sizeof *visit);
+    struct homes *homes = allocate(1, sizeof *homes);
     visit->exchange = exchange;
+    visit->ground.page_bytes = (size_t)sysconf(_SC_PAGESIZE);
     visit->rounds = (unsigned)request_number(request, "rounds", 12, ROUNDS_LEAST, ROUNDS_MAX);
     visit->precision = (double)request_number(request, "precision_permille", 10, 0, 1000) / 1000;
+    request_model(request); /* refuse what is wrong before the first target */
+    request_home(request);
     request_targets(request, 2, 2);
     for (unsigned i = 0; i < request->target_count; i++)
-        measure(request, &request->targets[i], model, home, visit);
-    free(visit);
+        measure(request, &request->targets[i], homes, visit);
+    crew_dismiss();
+    for (unsigned i = 0; i < homes->count; i++)
+        munmap(homes->arenas[i].memory, homes->arenas[i].bytes);
+    free(homes->arenas);
+    free(homes);
+    shared_unmap(visit, sizeof *visit);
     return 0;
 }

@@ -57,7 +57,7 @@ static void verify(struct arena *arena, struct result *result, const char *when)
             doubt(arena, result, "a page was on another node ", when);
 }
 
-bool arena_open(struct arena *arena, struct result *result)
+bool arena_map(struct arena *arena, struct result *result)
 {
     int sharing = arena->private_huge ? MAP_PRIVATE : MAP_SHARED;
     if (arena->node < 0 || arena->node >= NODES_MAX) {
@@ -77,19 +77,37 @@ bool arena_open(struct arena *arena, struct result *result)
         munmap(arena->memory, arena->bytes);
         return false;
     }
+    arena->bound = error == 0;
     memset(arena->memory, 0, arena->bytes);
+    return true;
+}
+
+void arena_begin(struct arena *arena, struct result *result)
+{
     arena->verified = true;
     verify(arena, result, "before the visit");
     result_fact_number(result, "home_node", arena->node);
-    result_fact_bool(result, "home_bound", error == 0);
+    result_fact_bool(result, "home_bound", arena->bound);
     result_fact_bool(result, "home_verified", arena->verified);
+}
+
+void arena_end(struct arena *arena, struct result *result)
+{
+    if (arena->verified)
+        verify(arena, result, "after the visit");
+    result_fact_bool(result, "home_verified", arena->verified);
+}
+
+bool arena_open(struct arena *arena, struct result *result)
+{
+    if (!arena_map(arena, result))
+        return false;
+    arena_begin(arena, result);
     return true;
 }
 
 void arena_close(struct arena *arena, struct result *result)
 {
-    if (arena->verified)
-        verify(arena, result, "after the visit");
-    result_fact_bool(result, "home_verified", arena->verified);
+    arena_end(arena, result);
     munmap(arena->memory, arena->bytes);
 }

@@ -17,18 +17,23 @@ struct arena {
     int node;          /* wanted home */
     bool private_huge; /* private memory that asks for huge pages, else shared base pages */
     void *memory;
-    bool verified;
+    bool bound, verified;
 };
 
 /* Pins the calling thread to the CPU and gives its node; -1 with the result refused where that can't be. */
 int placement_node_of_cpu(int cpu, struct result *result);
 
-/* Maps, binds, touches and checks; fill in bytes, node and private_huge. Writes the facts home_node,
- * home_bound, home_verified and, where not verified, home_doubt. False with the result refused where the
- * node has no memory for us. */
-bool arena_open(struct arena *arena, struct result *result);
+/* Maps, binds and touches; fill in bytes, node and private_huge. False with the result refused where the node
+ * has no memory for us. */
+bool arena_map(struct arena *arena, struct result *result);
 
-/* Asks again where the pages are (facts as above), and unmaps. */
+/* Around a visit: ask where the pages are, and write the facts home_node, home_bound, home_verified and, where
+ * not verified, home_doubt. */
+void arena_begin(struct arena *arena, struct result *result);
+void arena_end(struct arena *arena, struct result *result);
+
+/* Both of the first, and the end with unmapping, for memory that serves one visit. */
+bool arena_open(struct arena *arena, struct result *result);
 void arena_close(struct arena *arena, struct result *result);
 
 #endif
