@@ -163,14 +163,16 @@ class _Hearing:
         except wire.GarbageError as error:
             self._garbage = self._garbage or str(error)
             return
-        awaited = [task.identity.target.cpus for task in self._tasks[len(self._surveyed) :]]
-        if not awaited:
+        first = len(self._surveyed)
+        if first == len(self._tasks):
             self._superfluous = True
             return
-        if line.cpus not in awaited:
+        awaited = range(first, len(self._tasks))
+        found = next((i for i in awaited if self._tasks[i].identity.target.cpus == line.cpus), None)
+        if found is None:
             self._garbage = self._garbage or f"a line about CPUs {list(line.cpus)} that were not asked for"
             return
-        for _ in range(awaited.index(line.cpus)):
+        for _ in range(first, found):
             # Other targets' lines were garbage or left out: these are lost, and those after them are not.
             self._add(
                 self._failed("garbage" if self._garbage else "no_result", self._garbage, heard.duration_s)
