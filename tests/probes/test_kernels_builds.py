@@ -92,6 +92,31 @@ def test_thread_sanitizer_on_threads(spec: ProbeSpec, variant: list[str]) -> Non
     assert measure_to_the_end(spec, variant, [program])["kernel"] == spec.name
 
 
+@pytest.mark.parametrize("kernel", ["cacheline_cas", "cacheline_handover"])
+@pytest.mark.parametrize(
+    ("flavour", "sanitizers", "model"),
+    [
+        ("kernels-asan", "address,undefined", "thread"),
+        ("kernels-asan", "address,undefined", "process"),
+        ("kernels-tsan", "thread", "thread"),
+    ],
+)
+def test_ends_that_stay_for_many_pairs_under_the_sanitizers(
+    kernel: str, flavour: str, sanitizers: str, model: str
+) -> None:
+    one, other = two_cpus()
+    pairs = f"pairs={one}:{other},{other}:{one},{one}:{other}"
+    lines = measure(
+        kernel,
+        pairs,
+        f"model={model}",
+        "max_ms=2000",
+        program=[build(flavour, f"-DTOPOSCOPE_SANITIZE={sanitizers}")],
+    )
+    assert len(lines) == 3
+    assert any(line["status"] == "ok" for line in lines), [line["reason"] for line in lines]
+
+
 def emulated() -> list[str | Path]:
     """The program for aarch64, to be run by qemu-user."""
     for tool in ("aarch64-linux-gnu-gcc", "qemu-aarch64"):
