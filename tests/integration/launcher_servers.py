@@ -191,3 +191,41 @@ def postgresql(folder: Path, binaries: Path, settings: str, start: Callable[[str
         until(lambda: subprocess.run(["sh", "-c", f"{psql} -c 'select 1'"], capture_output=True,
                                      check=False).returncode == 0, "PostgreSQL's answer")  # fmt: skip
         yield psql
+
+
+_START_WORKER = """#!/bin/sh
+# As Spark's own, which its Python package leaves out.
+exec "$SPARK_HOME/bin/spark-class" org.apache.spark.deploy.worker.Worker --host 127.0.0.1 --webui-port 0 "$@"
+"""
+
+
+@contextlib.contextmanager
+def spark(folder: Path, installed: Path, worker: str) -> Iterator[Mapping[str, str]]:
+    """A standalone master on loopback and a worker that is started by the shell's words `worker` (MASTER is its
+    address there). Yields the environment in which `spark-submit` finds them.
+    """
+    home = folder / "spark"
+    (home / "sbin").mkdir(parents=True)
+    for part in ("bin", "jars"):
+        (home / part).symlink_to(installed / part)
+    (home / "sbin/start-worker.sh").write_text(_START_WORKER)
+    (home / "sbin/start-worker.sh").chmod(0o755)
+    port = free_port()
+    master = f"spark://127.0.0.1:{port}"
+    (folder / "spark-defaults.conf").write_text(
+        f"spark.master {master}\nspark.ui.enabled false\nspark.driver.host 127.0.0.1\n"
+        "spark.driver.bindAddress 127.0.0.1\n"
+    )
+    environment = {
+        "SPARK_HOME": str(home), "SPARK_CONF_DIR": str(folder), "SPARK_WORKER_DIR": str(folder / "work"),
+        "SPARK_LOCAL_IP": "127.0.0.1", "PATH": f"{home / 'bin'}:{os.environ['PATH']}",
+    }  # fmt: skip
+    serve = [home / "bin/spark-class", "org.apache.spark.deploy.master.Master", "--host", "127.0.0.1",
+             "--port", str(port), "--webui-port", "0"]  # fmt: skip
+    log, pinned = folder / "master.log", worker.replace("MASTER", master)
+    with running(serve, log, environment):
+        until(lambda: "I have been elected leader" in log.read_text(), "Spark's master")
+        # The shell gives way to the worker, which then ends with this context.
+        with running(["bash", "-c", f"exec env {pinned}"], folder / "worker.log", environment):
+            until(lambda: "Registering worker" in log.read_text(), "Spark's worker")
+            yield environment

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -26,6 +27,7 @@ from integration.launcher_servers import (
     running,
     said,
     slurm,
+    spark,
     until,
 )
 from toposcope.advise.launchers import LAUNCHERS
@@ -259,3 +261,37 @@ def test_postgresql_takes_its_settings_and_keeps_to_its_cpus(open_path: Path) ->
         server = int((folder / "data/postmaster.pid").read_text().split()[0])
         assert len(children(server)) >= 4
         assert allowed(server, *children(server)) == {str(ONE[0])}
+
+
+_SPARK_APPLICATION = """
+from pathlib import Path
+from pyspark.sql import SparkSession
+
+def may_use(_):
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(line.split()[1] for line in lines if line.startswith("Cpus_allowed_list"))
+
+context = SparkSession.builder.getOrCreate().sparkContext
+print(*sorted(set(context.parallelize(range(8), 8).map(may_use).collect())))
+"""
+
+
+@pytest.mark.parametrize("cpus", [ONE, CPUS], ids=["one CPU", "two CPUs"])
+def test_spark_has_so_many_executors_and_cores_and_they_keep_to_their_cpus(
+    open_path: Path, cpus: tuple[int, ...]
+) -> None:
+    needs("java", package="openjdk-17-jre-headless")
+    needs("numactl", package="numactl")
+    found = importlib.util.find_spec("pyspark")
+    if found is None or found.origin is None:
+        pytest.skip("pyspark is not installed (from PyPI)")
+    application = open_path / "application.py"
+    application.write_text(_SPARK_APPLICATION)
+    lines = [line for line in words("spark", [str(application)], cpus).splitlines() if line[0] != "#"]
+    submit, worker = lines
+    with spark(open_path, Path(found.origin).parent, worker) as environment:
+        python = {"PYSPARK_PYTHON": sys.executable, "PYSPARK_DRIVER_PYTHON": sys.executable}
+        printed = said(f"{submit} 2>{open_path}/submit.log", {**environment, **python})
+    granted = re.findall(r"Granted executor .* with (\d+) core", (open_path / "submit.log").read_text())
+    assert granted == [str(len(cpus))]
+    assert printed == (str(cpus[0]) if len(cpus) == 1 else ALL)
