@@ -31,7 +31,7 @@
  *     meeting.h    two ends begin a batch together, or not at all
  *     windows.h    N members at the same work in short windows
  *
- * Rules: what runs on a CPU runs in a crew, since that pins, verifies and reaps; batches take 5–20 µs (or
+ * Rules: what runs on a CPU runs in a crew, since that pins, verifies and reaps; batches take 3–20 µs (or
  * what one operation needs); a batch is dropped for what happened to its thread, never for being slow; each
  * loop has a limit (request->max_ms bounds a target); stdout carries JSON lines only. */
 #ifndef TOPOSCOPE_KERNEL_H

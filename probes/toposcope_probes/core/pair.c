@@ -21,7 +21,7 @@ enum {
     ROUND_TRIPS_LEAST = 8,
     ROUND_TRIPS_MAX = 1 << 16,
 };
-#define BATCH_NS 4000.0
+#define BATCH_NS 3000.0
 
 struct batch {
     uint32_t number; /* of its call */

@@ -1,6 +1,6 @@
 /* The whole of a two-ended kernel but for the exchange itself.
  *
- * A visit: the ends meet (crew.h), a few batches find how many round trips make one of about 6 µs, then batch
+ * A visit: the ends meet (crew.h), a few batches find how many round trips make one of about 3 µs, then batch
  * after batch goes over LINES lines on two pages in turn, so that a change of the machine hits all lines
  * alike. A batch begins when both ends are there (meeting.h), and each end looks after itself (guard.h); what
  * happened to either, happened to the batch. An end that waits longer than SPIN_NS within a batch gives it up
