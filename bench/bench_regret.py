@@ -4,7 +4,7 @@
     python bench/bench_regret.py --show FILE.json
 
 First the host is measured into a store of its own (`toposcope report --measure`, `matrix --measure`, and
-`recommend --measure` for a Python server: three minutes), as a user would. Then each program
+`recommend --measure` for a Python server: four minutes), as a user would. Then each program
 (regret_programs.py) runs in every model that it has, under every placement that `tune` would try and on each
 number of CPUs, round by round in random order with losers stopped early, as `tune` does; programs of a
 fraction of a second run more rounds. The advised alternative is the model and placement of
@@ -141,8 +141,8 @@ def judged(program: Program, answer: Recommendation, tuning: Tuning, name: str) 
 
 
 def measure_host() -> None:
-    server = ("--workers", "1", "--bound", "io", "--runtime", "python", "--model", "threads")
-    for command in (("report",), ("matrix",), ("recommend", *server)):
+    server = ("recommend", "--workers", "1", "--bound", "io", "--runtime", "python", "--model")
+    for command in (("report",), ("matrix",), (*server, "threads"), (*server, "coroutines")):
         words = (*command, "--measure", "--format", "json")
         subprocess.run([sys.executable, "-m", "toposcope", *words], stdout=subprocess.DEVNULL, check=True)
 

@@ -19,7 +19,6 @@ from toposcope.view import View
 # Of the operations whose bandwidth is measured the one that most work does most of.
 _BANDWIDTH_OPERATION: Final = "read"
 _DEVIATIONS_OF_95: Final = 1.96
-_MODELS_ON_ONE_CPU: Final = {"thread": "threads", "asyncio": "coroutines"}
 
 
 def evidence_of(
@@ -54,7 +53,7 @@ def _one_cpu_gains(view: View, now_s: float) -> tuple[OneCpuGain, ...]:
     """From sound results, or noisy ones with their interval."""
     return tuple(
         OneCpuGain(
-            _MODELS_ON_ONE_CPU[result.identity.variant["model"]], result.identity.target.interpreter or "",
+            one_cpu.MODELS[result.identity.variant["model"]], result.identity.target.interpreter or "",
             value.estimate, value.low, value.high, max(0.0, now_s - result.last_time_s),
         )
         for result in view.results

@@ -26,8 +26,8 @@ SPEC: Final = ProbeSpec(
     program=Program.RUNTIME,
     interval_s=604_800.0,
     max_age_s=7 * 86_400.0,
-    visit_ms=2500.0,
+    visit_ms=3200.0,
     deadline_ms=35_000.0,
-    arguments={"budget_ms": "2000"},
+    arguments={"budget_ms": "2700"},
     feels_load=True,
 )

@@ -12,8 +12,8 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import repeat
-from operator import add, mul
-from typing import Final, Literal
+from operator import add, itemgetter, mul, sub
+from typing import Final, Literal, cast
 
 Pair = tuple[int, int, float]
 # of two sets together; of each end; of each end, with a value of its own in every relation.
@@ -24,6 +24,25 @@ _PRIOR_SHARE: Final = 0.03
 _NEGLIGIBLE_WEIGHT: Final = 500.0  # noise over variance: such an effect would shift nothing
 _LABEL_BITS: Final = 14  # of a label inside a key: MAX_CPUS domains with eight zones each
 _LABEL_MASK: Final = (1 << _LABEL_BITS) - 1
+
+
+class Sample:
+    """The measured pairs as effects read them: by labels of one end, of the other, and by relation."""
+
+    def __init__(self, ones: Sequence[int], others: Sequence[int], relations: Sequence[int]) -> None:
+        self._count = len(ones)
+        # One more each, so that it always makes a tuple.
+        self._of_ones, self._of_others = itemgetter(*ones, ones[-1]), itemgetter(*others, others[-1])
+        self.relations_high = [relation << _LABEL_BITS for relation in relations]
+        self.relations_highest = [relation << 2 * _LABEL_BITS for relation in relations]
+
+    def of_ones(self, labels: Sequence[int]) -> tuple[int, ...]:
+        """The label of each pair's one end."""
+        return cast("tuple[int, ...]", self._of_ones(labels)[: self._count])
+
+    def of_others(self, labels: Sequence[int]) -> tuple[int, ...]:
+        """The label of each pair's other end."""
+        return cast("tuple[int, ...]", self._of_others(labels)[: self._count])
 
 
 @dataclass
@@ -50,24 +69,33 @@ class Effect:
         """Whether it shifts anything."""
         return self.weight <= _NEGLIGIBLE_WEIGHT
 
-    def attach(self, pairs: Sequence[Pair], relations: Sequence[int]) -> None:
+    def attach(self, sample: Sample) -> None:
         """Number the effects of the measured pairs."""
-        ones = [self.labels[a] for a, _, _ in pairs]
-        others = [self.labels[b] for _, b, _ in pairs]
         if self.kind == "pair":
-            low = map(mul, map(min, ones, others), repeat(1 << _LABEL_BITS))
-            high = map(max, ones, others)
-            ones = list(map(add, map(add, map(mul, relations, repeat(1 << 2 * _LABEL_BITS)), low), high))
-            others = []
-        elif self.kind == "end_by_relation":
-            shifted = list(map(mul, relations, repeat(1 << _LABEL_BITS)))
-            ones, others = list(map(add, shifted, ones)), list(map(add, shifted, others))
-        self.index = {key: number for number, key in enumerate(dict.fromkeys([*ones, *others]))}
-        self.first = list(map(self.index.__getitem__, ones))
-        self.second = list(map(self.index.__getitem__, others))
-        counts = Counter([*self.first, *self.second])
+            self.first = self._numbered_pairs(sample)
+        else:
+            shifts = sample.relations_high if self.kind == "end_by_relation" else repeat(0)
+            ones = sample.of_ones(self.labels)
+            both = [*map(add, ones, shifts), *map(add, sample.of_others(self.labels), shifts)]
+            self.index = {key: number for number, key in enumerate(dict.fromkeys(both))}
+            numbers = list(map(self.index.__getitem__, both))
+            self.first, self.second = numbers[: len(ones)], numbers[len(ones) :]
+        counts = Counter(self.first)
+        counts.update(self.second)
         self.counts = [counts[number] for number in range(len(self.index))]
         self.values = [0.0] * len(self.index)
+
+    def _numbered_pairs(self, sample: Sample) -> list[int]:
+        """The number of each pair's effect; the ends of alike pairs are put in order but once."""
+        high = [label << _LABEL_BITS for label in self.labels]
+        ends = map(add, sample.of_others(high), sample.of_ones(self.labels))
+        keys = list(map(add, ends, sample.relations_highest))
+        number_of = {}
+        for key in dict.fromkeys(keys):
+            one, other = key >> _LABEL_BITS & _LABEL_MASK, key & _LABEL_MASK
+            ordered = key if one <= other else _pair_key(key >> 2 * _LABEL_BITS, one, other)
+            number_of[key] = self.index.setdefault(ordered, len(self.index))
+        return list(map(number_of.__getitem__, keys))
 
     def of_pair(self, relation: int, a: int, b: int) -> float:
         """What a "pair" effect adds for positions `a` and `b`; 0 where nothing was measured."""
@@ -121,11 +149,11 @@ class Effect:
             return residuals
         if self.kind == "pair":
             steps = self._steps(residuals, 1.0)
-            return [residual - steps[number] for residual, number in zip(residuals, self.first, strict=True)]
+            return list(map(sub, residuals, map(steps.__getitem__, self.first)))
         for _ in range(2):  # two effects a pair: damped steps, or both would explain the same residual
             steps = self._steps(residuals, 0.6)
-            both = zip(residuals, self.first, self.second, strict=True)
-            residuals = [residual - steps[one] - steps[other] for residual, one, other in both]
+            residuals = list(map(sub, residuals, map(steps.__getitem__, self.first)))
+            residuals = list(map(sub, residuals, map(steps.__getitem__, self.second)))
         return residuals
 
     def _sums(self, residuals: Sequence[float]) -> list[float]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from operator import eq
 from typing import Final
 
 from toposcope.topology.model import Machine, Partition
@@ -47,6 +48,15 @@ class Layout:
             for other in self._members[index][self.levels[index].labels[position]]:
                 row[other] = index
         return row
+
+    def relations_between(self, ones: Sequence[int], others: Sequence[int]) -> list[int]:
+        """`relation` of each of `ones` to the one at the same place in `others`."""
+        found = [len(self.levels)] * len(ones)
+        for index in range(len(self.levels) - 1, -1, -1):
+            label = self.levels[index].labels.__getitem__
+            is_shared = map(eq, map(label, ones), map(label, others))
+            found = [index if shared else wider for shared, wider in zip(is_shared, found, strict=True)]
+        return found
 
     @functools.cached_property
     def _members(self) -> list[list[list[int]]]:

@@ -17,6 +17,7 @@ from toposcope.advise.models import Model
 from toposcope.advise.request import Request
 
 PROBE: Final = "python_affinity"
+MODELS: Final = {"thread": "threads", "asyncio": "coroutines"}  # of the probe's variants
 _LEAST_GAIN: Final = 0.05  # the lower end of its interval; a bound process can't flee from others' load
 _OF_MODEL: Final = {
     "threads": "only one of its threads runs at a time, and waking the next one on another CPU costs more",

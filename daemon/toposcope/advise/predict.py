@@ -1,6 +1,6 @@
-"""From fitted effects to the latency of every pair, core by core.
+"""From fitted effects to the latency of every pair, unit by unit of cores that are alike.
 
-What cores of the same sets have in common is worked out once for all of them, and rows are added up as a
+What cores of the same sets have in common is worked out once for all of them, and rows are multiplied as a
 whole: of 512 CPUs there are 131,000 pairs.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from itertools import repeat
-from operator import add, mul
+from operator import add, itemgetter, mul
 from typing import Final
 
 from toposcope.advise.effects import Effect
@@ -20,40 +20,24 @@ _FEW_CORES: Final = 128  # beyond, fine effects are told within a cache domain o
 
 def predicted(layout: Layout, middles: Sequence[float], effects: Sequence[Effect]) -> list[list[float]]:
     """The latency in ns of every pair of positions; `middles` are log latencies by relation."""
-    cores = _Cores(layout)
-    logs = _Logs(cores, middles, [effect for effect in effects if effect.kind != "end"])
-    table: dict[int, list[float]] = {}
-    for unit in range(len(cores.relations)):
-        table.update(logs.rows(unit))
-    of_cpus = [list(map(table[number].__getitem__, cores.number)) for number in range(len(cores.heads))]
-    ends = [effect for effect in effects if effect.kind == "end"]
-    if ends:
-        count = len(cores.number)
-        factors = [math.exp(sum(effect.of_end(position) for effect in ends)) for position in range(count)]
-        of_cpus = [list(map(mul, row, factors)) for row in of_cpus]
-        both = zip(cores.number, factors, strict=True)
-        rows = [list(map(mul, of_cpus[number], repeat(factor))) for number, factor in both]
-    else:
-        rows = [of_cpus[number][:] for number in cores.number]
-    for index, row in enumerate(rows):
-        row[index] = 0.0
-    return rows
+    return _Prediction(_Cores(layout), middles, effects).rows()
 
 
 class _Cores:
-    """Cores instead of CPUs: a position of each (`heads`), its last thread, and units of alike cores.
+    """Cores instead of CPUs: a position of each (`heads`), all of them (`threads`), and units of alike ones.
 
     Cores of one unit share all levels but their core, so wide effects are the same for all of them.
-    `relations[u][v]` is that of two cores of units u and v.
+    `relations[u][v]` is that of two cores of units u and v. `number[i]` is the core of position i.
     """
 
     def __init__(self, layout: Layout) -> None:
         self.layout = layout
-        first = {core: index for index, core in reversed(list(enumerate(layout.cores)))}
-        last = {core: index for index, core in enumerate(layout.cores)}
-        self.heads = [first[core] for core in first]
-        self.threads = [last[core] for core in first]
-        place = {core: number for number, core in enumerate(first)}
+        members: dict[int, list[int]] = {}
+        for position, core in enumerate(layout.cores):
+            members.setdefault(core, []).append(position)
+        self.threads = list(members.values())
+        self.heads = [threads[0] for threads in self.threads]
+        place = {core: number for number, core in enumerate(members)}
         self.number = [place[core] for core in layout.cores]
         wide = [level.labels for level in layout.levels if level.labels != layout.cores]
         self.domain = layout.place_in_domain()[0]
@@ -64,71 +48,102 @@ class _Cores:
         self.unit = [units[key] for key in keys]
         self.members: list[list[int]] = [[] for _ in units]
         for number, unit in enumerate(self.unit):
-            self.members[unit].append(self.heads[number])
-        self.relations = [[layout.relation(of[0], to[-1]) for to in self.members] for of in self.members]
+            self.members[unit].append(number)
+        ends = [(self.heads[numbers[0]], self.heads[numbers[-1]]) for numbers in self.members]
+        self.relations = [[layout.relation(one, other) for _, other in ends] for one, _ in ends]
 
 
-class _Logs:
-    """Log latencies between cores, without what the CPUs themselves add."""
+class _Prediction:
+    """Factors that multiply: of two units, of a core in a relation, of a CPU, and of places in a domain."""
 
     def __init__(self, cores: _Cores, middles: Sequence[float], effects: Sequence[Effect]) -> None:
-        self.cores, self.middles, self.effects = cores, middles, effects
-        self.is_large = len(cores.heads) > _FEW_CORES
+        self.cores, self.middles = cores, middles
+        self.pairs = [effect for effect in effects if effect.kind == "pair"]
+        self.wide = [effect for effect in self.pairs if not effect.is_fine]
+        self.by_relation = [effect for effect in effects if effect.kind == "end_by_relation"]
         relations = range(len(cores.layout.levels) + 1)
-        fine_relations = cores.layout.domain_relations() if self.is_large else len(relations)
-        wide = [effect for effect in effects if effect.kind == "pair" and not effect.is_fine]
-        self.by_unit = [
-            [middles[relation] + sum(effect.of_pair(relation, of[0], to[-1]) for effect in wide)
-             for to, relation in zip(cores.members, of_unit, strict=True)]
-            for of, of_unit in zip(cores.members, cores.relations, strict=True)
+        self.of_core = [
+            [math.exp(sum(effect.of_end(head, relation) for effect in self.by_relation))
+             for relation in relations]
+            for head in cores.heads
         ]  # fmt: skip
-        self.fine = [(effect, effect.of_labels(fine_relations)) for effect in effects if effect.is_fine]
-        ends = [effect for effect in effects if effect.kind == "end_by_relation"]
-        # Of each core, by relation; nothing where no core has any.
-        self.own = [[sum(effect.of_end(head, relation) for effect in ends) for relation in relations]
-                    for head in cores.heads] if ends else []  # fmt: skip
-        self.inside: dict[int, list[int]] = {}
-        for number, head in enumerate(cores.heads):
-            self.inside.setdefault(cores.domain[head], []).append(number)
+        ends = [effect for effect in effects if effect.kind == "end"]
+        self.has_ends = bool(ends)
+        positions = range(len(cores.number))
+        self.of_cpu = [math.exp(sum(effect.of_end(position) for effect in ends)) for position in positions]
+        self.is_large = len(cores.heads) > _FEW_CORES
+        fine_relations = cores.layout.domain_relations() if self.is_large else len(relations)
+        self.fine = [(effect, effect.of_labels(fine_relations)) for effect in self.pairs if effect.is_fine]
 
-    def rows(self, unit: int) -> dict[int, list[float]]:
-        """The latencies in ns of each core of the unit to all cores."""
-        cores, heads = self.cores, self.cores.heads
-        relations = [cores.relations[unit][other] for other in cores.unit]
-        shared = list(map(self.by_unit[unit].__getitem__, cores.unit))
-        if self.own:
-            theirs = [own[relation] for own, relation in zip(self.own, relations, strict=True)]
-            shared = list(map(add, shared, theirs))
-        fine = [(effect, values, effect.columns(relations, heads)) for effect, values in self.fine]
-        found = {}
-        for number, its_unit in enumerate(cores.unit):
-            if its_unit == unit:
-                logs = shared[:]
-                if self.own:
-                    logs = list(map(add, shared, map(self.own[number].__getitem__, relations)))
-                for effect, values, columns in fine:
-                    if (of_head := values.get(effect.labels[heads[number]])) is not None:
-                        self._add(logs, of_head, columns, cores.domain[heads[number]])
-                row = found[number] = list(map(math.exp, logs))
-                row[number] = math.exp(self._between_threads(heads[number], cores.threads[number]))
-        return found
+    def rows(self) -> list[list[float]]:
+        """Latencies in ns, 0 on the diagonal."""
+        cores = self.cores
+        expanded = itemgetter(*cores.number, 0)  # one more, so that it always makes a tuple
+        rows: list[list[float]] = [[]] * len(cores.number)
+        for unit, numbers in enumerate(cores.members):
+            relations = [cores.relations[unit][other] for other in cores.unit]
+            columns = self._columns(unit, relations)
+            reached = self._reached(unit)
+            for number in numbers:
+                values = columns[:]
+                if self.by_relation:
+                    mine = map(self.of_core[number].__getitem__, relations)
+                    values = list(map(mul, columns, mine))
+                for other, factor in self._fine_factors(number, reached):
+                    values[other] *= factor
+                values[number] = self._between_threads(number)
+                row = expanded(values)[:-1]
+                if self.has_ends:
+                    row = tuple(map(mul, row, self.of_cpu))
+                for cpu in cores.threads[number]:
+                    own = repeat(self.of_cpu[cpu])
+                    rows[cpu] = list(map(mul, row, own) if self.has_ends else row)
+                    rows[cpu][cpu] = 0.0
+        return rows
 
-    def _add(self, logs: list[float], values: Sequence[float], columns: Sequence[int], domain: int) -> None:
-        if not self.is_large:
-            logs[:] = map(add, logs, map(values.__getitem__, columns))
-            return
-        for number in self.inside[domain]:
-            logs[number] += values[columns[number]]
+    def _columns(self, unit: int, relations: Sequence[int]) -> list[float]:
+        """What a core of the unit has to each core, but for what the core itself adds."""
+        cores = self.cores
+        one = cores.heads[cores.members[unit][0]]
+        of_units = []
+        for relation, numbers in zip(cores.relations[unit], cores.members, strict=True):
+            other = cores.heads[numbers[-1]]
+            logs = (effect.of_pair(relation, one, other) for effect in self.wide)
+            of_units.append(math.exp(self.middles[relation] + sum(logs)))
+        columns = map(of_units.__getitem__, cores.unit)
+        if not self.by_relation:
+            return list(columns)
+        theirs = zip(self.of_core, relations, strict=True)
+        return list(map(mul, columns, [factors[relation] for factors, relation in theirs]))
 
-    def _between_threads(self, one: int, other: int) -> float:
-        """Of two threads of a core; of a single thread to itself nobody asks."""
+    def _reached(self, unit: int) -> tuple[list[int], list[tuple[Effect, dict[int, list[float]], list[int]]]]:
+        """The cores that fine effects are told for, and where they are in each effect's table."""
+        cores = self.cores
+        domain = cores.domain[cores.heads[cores.members[unit][0]]]
+        numbers = [
+            number for number, head in enumerate(cores.heads)
+            if not self.is_large or cores.domain[head] == domain
+        ]  # fmt: skip
+        relations = [cores.relations[unit][cores.unit[number]] for number in numbers]
+        heads = [cores.heads[number] for number in numbers]
+        return numbers, [(effect, table, effect.columns(relations, heads)) for effect, table in self.fine]
+
+    def _fine_factors(
+        self, number: int, reached: tuple[list[int], list[tuple[Effect, dict[int, list[float]], list[int]]]]
+    ) -> list[tuple[int, float]]:
+        """Cores, and by what the places of this core and theirs multiply."""
+        numbers, tables = reached
+        logs = [0.0] * len(numbers)
+        for effect, table, columns in tables:
+            if (of_head := table.get(effect.labels[self.cores.heads[number]])) is not None:
+                logs = list(map(add, logs, map(of_head.__getitem__, columns)))
+        return list(zip(numbers, map(math.exp, logs), strict=True))
+
+    def _between_threads(self, number: int) -> float:
+        """Of two threads of a core, but for what the CPUs add; of a single thread to itself nobody asks."""
+        one, other = self.cores.threads[number][0], self.cores.threads[number][-1]
         if one == other:
             return 0.0
         relation = self.cores.layout.relation(one, other)
-        of_ends = sum(
-            effect.of_end(one, relation) + effect.of_end(other, relation)
-            for effect in self.effects if effect.kind == "end_by_relation"
-        )  # fmt: skip
-        return self.middles[relation] + of_ends + sum(
-            effect.of_pair(relation, one, other) for effect in self.effects if effect.kind == "pair"
-        )  # fmt: skip
+        logs = self.middles[relation] + sum(effect.of_pair(relation, one, other) for effect in self.pairs)
+        return math.exp(logs) * self.of_core[number][relation] ** 2

@@ -16,9 +16,10 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Sequence
+from operator import sub
 from typing import Final
 
-from toposcope.advise.effects import Effect, Pair
+from toposcope.advise.effects import Effect, Pair, Sample
 from toposcope.advise.layout import Layout
 from toposcope.advise.predict import predicted
 
@@ -34,6 +35,7 @@ _CUTS: Final = (2, 4, 8)
 # On large machines fewer tell as much of each effect there is, and time counts.
 _MANY_CPUS: Final = 128
 _CUTS_OF_MANY: Final = (4,)
+_FIT_PAIRS_OF_MANY: Final = 2000
 
 
 def smoothed(layout: Layout, pairs: Sequence[Pair]) -> list[list[float]]:
@@ -44,16 +46,19 @@ def smoothed(layout: Layout, pairs: Sequence[Pair]) -> list[list[float]]:
     """
     if not pairs:
         return _ranks(layout)
+    enough = _FIT_PAIRS if len(layout.cpus) <= _MANY_CPUS else _FIT_PAIRS_OF_MANY
     fitted = pairs
-    if len(pairs) > _FIT_PAIRS:
-        fitted = [pairs[number * len(pairs) // _FIT_PAIRS] for number in range(_FIT_PAIRS)]
-    relations = [layout.relation(a, b) for a, b, _ in fitted]
-    middles = _middles(layout, fitted, relations)
-    both = zip(fitted, relations, strict=True)
-    left = _without_outliers([math.log(ns) - middles[relation] for (_, _, ns), relation in both])
+    if len(pairs) > enough:
+        fitted = [pairs[number * len(pairs) // enough] for number in range(enough)]
+    ones, others = [a for a, _, _ in fitted], [b for _, b, _ in fitted]
+    relations = layout.relations_between(ones, others)
+    logs = [math.log(ns) for _, _, ns in fitted]
+    middles = _middles(layout, logs, relations)
+    left = _without_outliers(list(map(sub, logs, map(middles.__getitem__, relations))))
     effects = _effects(layout)
+    sample = Sample(ones, others, relations)
     for effect in effects:
-        effect.attach(fitted, relations)
+        effect.attach(sample)
     for turn in range(_FIT_ROUNDS):
         for effect in effects:
             if turn == 0:
@@ -116,14 +121,14 @@ def _neighbouring_domains(layout: Layout) -> list[list[int]]:
     ]  # fmt: skip
 
 
-def _middles(layout: Layout, pairs: Sequence[Pair], relations: Sequence[int]) -> list[float]:
+def _middles(layout: Layout, logs: Sequence[float], relations: Sequence[int]) -> list[float]:
     """The log latency typical of each relation; those not measured lie between or beyond their neighbours."""
-    logs: dict[int, list[float]] = {}
-    for (_, _, ns), relation in zip(pairs, relations, strict=True):
-        logs.setdefault(relation, []).append(math.log(ns))
-    known = {relation: statistics.median(values) for relation, values in logs.items()}
+    by_relation: dict[int, list[float]] = {}
+    for log, relation in zip(logs, relations, strict=True):
+        by_relation.setdefault(relation, []).append(log)
+    known = {relation: statistics.median(values) for relation, values in by_relation.items()}
     # The mean after the median, so that the residuals of a relation sum up to nothing.
-    for relation, values in logs.items():
+    for relation, values in by_relation.items():
         offset = _without_outliers([value - known[relation] for value in values])
         known[relation] += sum(offset) / len(offset)
     return [_between(known, relation) for relation in range(len(layout.levels) + 1)]
@@ -141,9 +146,11 @@ def _between(known: dict[int, float], relation: int) -> float:
     return known[below] + share * (known[above] - known[below])
 
 
-def _without_outliers(residuals: Sequence[float]) -> list[float]:
+def _without_outliers(residuals: list[float]) -> list[float]:
     spread = 1.4826 * statistics.median(map(abs, residuals))
     limit = _OUTLIER_SPREADS * (spread + _OUTLIER_FLOOR)
+    if -limit <= min(residuals) and max(residuals) <= limit:
+        return residuals
     return [max(-limit, min(limit, residual)) for residual in residuals]
 
 

@@ -34,7 +34,7 @@ from toposcope.view import View, matrix_of
 _MEMORY_PROBES: Final = ("memory_latency", "memory_bandwidth")
 _PAIRS_A_ROUND: Final = 500  # about a second
 _PAIR_ROUNDS: Final = 8
-_ONE_CPU_VISITS: Final = 3
+_ONE_CPU_VISITS: Final = 6  # so many make an interval of the median over visits, the narrowest there is
 _BUDGET_S: Final = 60.0
 
 
@@ -90,7 +90,9 @@ class _Steps:
             yield list(plan(self._known.machine, choices, cpus=cpus))
         if self._lacks_one_cpu:
             choices = [_measuring.choice(spec) for spec in _measuring.find_specs((one_cpu.PROBE,))]
-            tasks = list(plan(self._known.machine, choices, cpus=cpus, interpreters=self._interpreters))
+            model = choose_model(self._request, self._known, 1, 1).model
+            planned = plan(self._known.machine, choices, cpus=cpus, interpreters=self._interpreters)
+            tasks = [task for task in planned if one_cpu.MODELS[task.identity.variant["model"]] == model]
             for _ in range(_ONE_CPU_VISITS):
                 yield tasks
         if self._claims:
