@@ -134,6 +134,12 @@ def test_too_few_descriptors_cost_a_result_not_a_crash() -> None:
     assert "open files" in line.reason
 
 
+def test_too_few_threads_cost_a_result_not_a_crash() -> None:
+    """Few stacks fit into an address space of half a gibibyte; RLIMIT_NPROC doesn't bind root."""
+    line = runs.run("python_io", model="thread", connections=1000, memory_limit_bytes=512 << 20)
+    assert (line.status, line.reason) == ("not_applicable", "the server may not start 1000 threads")
+
+
 @pytest.mark.parametrize("model", ["thread", "process_fork", "process_spawn", "asyncio_task"])
 def test_too_little_memory_costs_a_result_not_a_crash(model: str) -> None:
     line = runs.run("python_spawn", model=model, memory_limit_bytes=1 << 20)

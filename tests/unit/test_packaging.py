@@ -61,12 +61,12 @@ def test_the_unit_starts_what_the_packages_install() -> None:
 
 def test_the_unit_allows_what_the_widest_probe_needs() -> None:
     """A server with a thread and a file for each connection of `python_io`."""
-    limits = dict(re.findall(r"^(TasksMax|LimitNOFILE)=(\d+)$", _UNIT.read_text(), re.MULTILINE))
+    limits = dict(re.findall(r"^(TasksMax|LimitNPROC|LimitNOFILE)=(\d+)$", _UNIT.read_text(), re.MULTILINE))
     spec = toposcope_probes.find("python_io")
     assert spec is not None
     most = max(map(int, spec.variants["connections"]))
     assert {name: int(value) > most + 1000 for name, value in limits.items()} == {
-        "TasksMax": True, "LimitNOFILE": True}  # fmt: skip
+        "TasksMax": True, "LimitNPROC": True, "LimitNOFILE": True}  # fmt: skip
 
 
 @pytest.mark.parametrize("script", _SCRIPTS, ids=lambda path: path.name)

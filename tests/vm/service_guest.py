@@ -49,7 +49,15 @@ OUTSIDE = "192.0.2.1"
 MEASURE_LIMIT_S = 600.0
 SLOWNESS = 5
 # What kernels say where two ends are hardly ever on their CPUs at once, or a batch outlasts a tick.
-TOO_SLOW = ("at the same time", "windows only", "were kept", "deadline", "were dropped")
+TOO_SLOW = (
+    "at the same time",
+    "windows only",
+    "were kept",
+    "too few batches",
+    "deadline",
+    "were dropped",
+    "was silent",
+)
 
 
 def check_realtime() -> str:

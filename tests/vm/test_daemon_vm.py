@@ -34,7 +34,7 @@ def share(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1200)
+@pytest.mark.timeout(2400)
 @pytest.mark.skipif(sysconfig.get_python_version() != "3.11", reason="the guest's Python is 3.11")
 @pytest.mark.parametrize(
     ("script", "arguments", "last_line"),
@@ -51,7 +51,7 @@ def test_the_daemon_in_a_guest(share: Path, script: str, arguments: list[str], l
         "--share",
         share,
         "--timeout",
-        "1000",
+        "2000",
         PROJECT / "tests/vm" / script,
     ]
     done = subprocess.run([*command, *arguments], capture_output=True, text=True, check=False)

@@ -30,7 +30,7 @@ echo "memory=$(grep -m1 stack /proc/self/numa_maps | cut -d' ' -f2)"
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1200)
 def test_systemd_and_numactl_bind_as_advised(tmp_path: Path) -> None:
     run = shared_path("vm", "run")
     if shutil.which("qemu-system-x86_64") is None:
@@ -42,7 +42,7 @@ def test_systemd_and_numactl_bind_as_advised(tmp_path: Path) -> None:
     (tmp_path / "taskset").write_text(LAUNCHERS["taskset"](near) + "\n")
     (tmp_path / "numactl").write_text(LAUNCHERS["numactl"](wide) + "\n")
     done = subprocess.run(
-        [run, "--topology", "2s2c2t", "--share", tmp_path, "--timeout", "400", PROJECT / "tests/vm/launchers.sh"],
+        [run, "--topology", "2s2c2t", "--share", tmp_path, "--timeout", "1000", PROJECT / "tests/vm/launchers.sh"],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     said = dict(line.split(": ", 1) for line in done.stdout.splitlines() if ": " in line)

@@ -94,7 +94,7 @@ def _write_web_configuration(folder: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1500)
+@pytest.mark.timeout(3600)
 @pytest.mark.parametrize(
     ("topology", "what", "last_line"),
     [
@@ -116,7 +116,7 @@ def test_the_package_in_a_guest(share: Path, topology: str, what: str, last_line
         "--share",
         share,
         "--timeout",
-        "1000",
+        "3000",
         PROJECT / "tests/vm/packages.sh",
         what,
     ]

@@ -34,7 +34,7 @@ def share(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize(
     ("topology", "unplugged"),
     [("2s2c2t", "3 5"), ("2s2d2c4n@12,32", "2 7"), ("2s2d2c4n1m@12,32+hmat", "1"), ("memless", "1"),
@@ -51,7 +51,7 @@ def test_topology_agrees_with_lscpu_and_lstopo(share: Path, topology: str, unplu
         "--share",
         share,
         "--timeout",
-        "800",
+        "1600",
         PROJECT / "tests/vm/topology.sh",
     ]
     done = subprocess.run([*command, *unplugged.split()], capture_output=True, text=True, check=False)

@@ -11,8 +11,8 @@ before it answers, as for a database.
 `requests_per_s` and `latency_p99_ns`, window by window; `memory_bytes` for each connection: growth of the
 server's private memory from none to all connections, each of which was answered once. No batch is dropped:
 the server's threads switch because they serve. 127.0.0.1 only, on a port that the kernel picks; closing
-resets (SO_LINGER 0), so that no port stays behind in TIME_WAIT. Where the limit of open files allows fewer
-connections the line says `not_applicable`.
+resets (SO_LINGER 0), so that no port stays behind in TIME_WAIT. Where the limits of open files or of threads
+(RLIMIT_NPROC, pids.max, memory) allow fewer connections the line says `not_applicable`.
 """
 
 from __future__ import annotations
@@ -44,6 +44,9 @@ _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 _SPARE_FILES = 64
 _WINDOWS_MIN, _WINDOWS_MAX = 4, 200
 _STALL_S = 5.0
+# The exit status of a server that may not start another thread.
+_NO_MORE_THREADS = 3
+_ENDING_NS_MAX = 2_000_000_000
 
 
 def measure(request: harness.Request) -> harness.Outcome:
@@ -59,7 +62,12 @@ def measure(request: harness.Request) -> harness.Outcome:
     harness.pin(request.cpus[-1])
     before_bytes = harness.private_bytes(pid)
     client = Client(port)
-    client.connect(count)
+    try:
+        client.connect(count)
+    except ConnectionError as error:
+        if _exit_status(pid) == _NO_MORE_THREADS:
+            raise harness.Unavailable(f"the server may not start {count} threads") from error
+        raise
     memory_bytes = max(harness.private_bytes(pid) - before_bytes, 1) / count
     rates, tails = client.drive(request, under_way, window_ns)
     client.close()
@@ -83,6 +91,17 @@ def _allow_files(count: int) -> None:
         raise harness.Unavailable(f"needs {count} open files, the limit is {hard}")
     if soft != resource.RLIM_INFINITY and soft < count:
         resource.setrlimit(resource.RLIMIT_NOFILE, (count, hard))
+
+
+def _exit_status(pid: int) -> int | None:
+    """What a server that dropped its connections ended with; None if it lives on."""
+    until_ns = time.perf_counter_ns() + _ENDING_NS_MAX
+    while time.perf_counter_ns() < until_ns:
+        ended, status = os.waitpid(pid, os.WNOHANG)
+        if ended:
+            return os.waitstatus_to_exitcode(status)
+        time.sleep(0.01)
+    return None
 
 
 # -- The client ----------------------------------------------------------------------------------------
@@ -199,7 +218,11 @@ def _serve_threads(listener: socket.socket, wait_s: float, ready: Callable[[], N
     ready()
     while True:
         connection, _ = listener.accept()
-        threading.Thread(target=_serve_blocking, args=(connection, wait_s, time.sleep), daemon=True).start()
+        thread = threading.Thread(target=_serve_blocking, args=(connection, wait_s, time.sleep), daemon=True)
+        try:
+            thread.start()
+        except (RuntimeError, MemoryError):  # "can't start new thread"
+            os._exit(_NO_MORE_THREADS)
 
 
 def _serve_blocking(connection: socket.socket, wait_s: float, sleep: Callable[[float], None]) -> None:
