@@ -2,8 +2,10 @@
 
 This is the quadratic assignment problem (Koopmans and Beckmann, Econometrica 25, 1957), which is NP-hard:
 greedy placement along the edges from many CPUs, moves and exchanges until none helps, then repeatedly a
-connected part of the workers is taken out and placed anew (large neighbourhood search, as in `nearest`).
-Deterministic, with a limit on cells looked at.
+connected part of the workers is taken out and placed anew (large neighbourhood search, as in `nearest`). From
+there the search goes on where that came out little worse (record-to-record travel: G. Dueck, Journal of
+Computational Physics 104, 1993). Large machines are searched among the CPUs of their densest neighbourhoods,
+and the result is settled among all. Deterministic, with a limit on cells looked at.
 
 CPUs are positions 0…n-1, workers 0…k-1; `rows[i][j]` is what i and j cost each other (symmetric, 0 on the
 diagonal).
@@ -13,17 +15,23 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Sequence
-from operator import add
+from itertools import repeat
+from operator import add, itemgetter, mul, sub
 from typing import Final
+
+from toposcope.advise.neighbourhoods import POOL_CPUS, mates_of, pool
 
 Rows = Sequence[Sequence[float]]
 WeightedEdge = tuple[int, int, float]
 
-WORK_CELLS: Final = 1_200_000  # about 50 ms on a 3 GHz core
-_PASS_CELLS: Final = 40  # what a pass over a row costs beside its cells
-_STARTS_SHARE: Final = 0.4
+WORK_CELLS: Final = 1_000_000  # about 40 ms on a 3 GHz core
+_POOL_SHARE: Final = 0.5  # of it is enough among the CPUs of a pool
+_PASS_CELLS: Final = 60  # what a pass over a row costs beside its cells
+_STARTS_SHARE: Final = 0.3
 _PATIENCE: Final = 8  # replacements without any gain, for each CPU: small machines are soon done
-_LARGE_CPUS: Final = 256  # beyond, the work is cut in proportion
+_NEAR: Final = 4  # so many nearest CPUs tell how good a place is for a worker whose partners have none
+_DEVIATION: Final = 0.02  # by so much worse may be what the search goes on from, and less and less
+_FAR: Final = 1e12
 _INFINITE: Final = float("inf")
 _GAIN_FLOOR: Final = 1e-9
 
@@ -48,52 +56,79 @@ def mapped(
 ) -> list[int]:  # fmt: skip
     """The position of each worker, so that talking costs (nearly) the least; of each group at most one."""
     assert 0 < workers <= len(set(groups)), "more workers than groups"
-    return _Search(rows, groups, workers, edges, work_cells).run()
+    talks = _neighbours(workers, edges)
+    mates = mates_of(groups)
+    if len(rows) <= POOL_CPUS:
+        return _Search(rows, mates, talks, work_cells).run()
+    inner = pool(rows, mates, workers).positions
+    pick = itemgetter(*inner)
+    cells = int(_POOL_SHARE * work_cells)
+    inside = _Search([pick(rows[cpu]) for cpu in inner], mates_of(pick(groups)), talks, cells)
+    return _Search(rows, mates, talks, work_cells).settled([inner[at] for at in inside.run()])
 
 
 class _Search:
+    """`costs[w][i]` is what worker w would cost at position i beside those that have a place.
+
+    Its lists are never changed in place, so that a state is kept by copying references.
+    """
+
     def __init__(
-        self, rows: Rows, groups: Sequence[int], workers: int, edges: Sequence[WeightedEdge], work_cells: int
+        self,
+        rows: Rows,
+        mates: Sequence[Sequence[int]],
+        talks: list[list[tuple[int, float]]],
+        work_cells: int,
     ) -> None:
-        self.rows = rows
-        self.workers = workers
-        members: dict[int, list[int]] = {}
-        for cpu, group in enumerate(groups):
-            members.setdefault(group, []).append(cpu)
-        self.mates = [members[group] for group in groups]
-        self.talks = _neighbours(workers, edges)
-        # Reading a large matrix takes its share of the time, too.
-        self.work_cells = work_cells * _LARGE_CPUS // max(_LARGE_CPUS, len(rows))
-        self.random = random.Random(workers)
+        self.rows, self.mates, self.talks = rows, mates, talks
+        self.workers = len(talks)
+        self.talking = [worker for worker in range(self.workers) if talks[worker]]
+        self.work_cells = work_cells
+        self.random = random.Random(self.workers)
         self.best: list[int] = []
         self.best_cost = _INFINITE
-        self.places = [-1] * workers
-        self.free = [0.0] * len(rows)  # 0 where a worker may go, infinite elsewhere
+        self.nowhere = [0.0] * len(rows)
+        self.places: list[int] = []
+        self.costs: list[list[float]] = []
+        self.taken: list[float] = []  # infinite where no worker may go, else 0
+        self._clear()
 
     def run(self) -> list[int]:
         for_starts = self.work_cells * (1 - _STARTS_SHARE)
         order = self._order(max(range(self.workers), key=lambda w: (_weight(self.talks[w]), -w)), set())
-        for seed in self._seeds():
+        outlook = self._outlook()
+        for seed in sorted(range(len(outlook)), key=lambda cpu: (outlook[cpu], cpu)):
             self._clear()
             self._put(order[0], seed)
-            self._place(order[1:])
+            self._place(order[1:], outlook)
             self._settle()
             if self.work_cells < for_starts:
                 break
+        self._load(self.best)
         patience = _PATIENCE * len(self.rows)
+        all_cells = self.work_cells
         while self.work_cells > 0 and patience > 0:
             before = self.best_cost
-            self._load(self.best)
-            self._replace_part()
-            self._settle()
+            state = self.places[:], self.costs[:], self.taken[:]
+            self._replace_part(outlook)
+            cost = self._settle()
+            if cost < before - _GAIN_FLOOR:
+                self._load(self.best)  # anew, so that rounding doesn't add up
+            elif cost > before * (1 + _DEVIATION * max(0.0, self.work_cells / all_cells)):
+                self.places, self.costs, self.taken = state
             patience = patience - 1 if self.best_cost == before else _PATIENCE * len(self.rows)
         return self.best
 
-    def _seeds(self) -> list[int]:
-        near = min(8, len(self.rows))
-        density = [sum(sorted(row)[:near]) for row in self.rows]
-        self.work_cells -= len(density) ** 2
-        return sorted(range(len(density)), key=lambda cpu: (density[cpu], cpu))
+    def settled(self, places: Sequence[int]) -> list[int]:
+        """`places` after the moves and exchanges that help."""
+        self._load(places)
+        self._settle()
+        return self.best
+
+    def _outlook(self) -> list[float]:
+        near = min(_NEAR, len(self.rows))
+        self.work_cells -= len(self.rows) ** 2
+        return [sum(sorted(row)[:near]) for row in self.rows]
 
     def _order(self, first: int, placed: set[int]) -> list[int]:
         """All workers but `placed`, from `first` on always the one that talks most with those before it."""
@@ -115,7 +150,8 @@ class _Search:
 
     def _clear(self) -> None:
         self.places = [-1] * self.workers
-        self.free = [0.0] * len(self.rows)
+        self.costs = [self.nowhere] * self.workers
+        self.taken = [0.0] * len(self.rows)
 
     def _load(self, places: Sequence[int]) -> None:
         self._clear()
@@ -125,94 +161,113 @@ class _Search:
     def _put(self, worker: int, cpu: int) -> None:
         self.places[worker] = cpu
         for mate in self.mates[cpu]:
-            self.free[mate] = _INFINITE
+            self.taken[mate] = _INFINITE
+        self._count(worker, self.rows[cpu])
 
     def _take(self, worker: int) -> int:
         cpu = self.places[worker]
         self.places[worker] = -1
         for mate in self.mates[cpu]:
-            self.free[mate] = 0.0
+            self.taken[mate] = 0.0
+        row = self.rows[cpu]
+        for other, weight in self.talks[worker]:
+            self.costs[other] = list(map(sub, self.costs[other], map(mul, row, repeat(weight))))
+        self.work_cells -= (2 * len(row) + _PASS_CELLS) * len(self.talks[worker])
         return cpu
 
-    def _costs(self, worker: int) -> list[float]:
-        """What the worker would cost at each position; infinite where it may not go."""
-        costs = self.free
+    def _count(self, worker: int, row: Sequence[float]) -> None:
+        """Let those that talk with the worker know what its new place (or the difference) costs them."""
         for other, weight in self.talks[worker]:
-            if (cpu := self.places[other]) >= 0:
-                row = self.rows[cpu]
-                costs = list(map(add, costs, row if weight == 1.0 else [weight * ns for ns in row]))
-                self.work_cells -= len(row) + _PASS_CELLS
-        return costs
+            self.costs[other] = list(map(add, self.costs[other], map(mul, row, repeat(weight))))
+        self.work_cells -= (2 * len(row) + _PASS_CELLS) * len(self.talks[worker])
 
-    def _place(self, workers: Iterable[int], avoided: Iterable[int] = ()) -> None:
+    def _move(self, worker: int, cpu: int) -> None:
+        old = self.places[worker]
+        self.places[worker] = cpu
+        for mate in self.mates[old]:
+            self.taken[mate] = 0.0
+        for mate in self.mates[cpu]:
+            self.taken[mate] = _INFINITE
+        self._count(worker, list(map(sub, self.rows[cpu], self.rows[old])))
+
+    def _place(self, workers: Iterable[int], outlook: list[float], avoided: Iterable[int] = ()) -> None:
         """Put each worker where it costs least now; `avoided` positions only where nothing else is free."""
-        late = set(avoided)
+        late = list(avoided)
         for worker in workers:
-            costs = self._costs(worker)
-            if late:
-                costs = [cost + 1e12 if cpu in late else cost for cpu, cost in enumerate(costs)]
+            is_first = all(self.places[other] < 0 for other, _ in self.talks[worker])
+            costs = list(map(add, outlook if is_first else self.costs[worker], self.taken))
+            for cpu in late:
+                costs[cpu] += _FAR
             self._put(worker, costs.index(min(costs)))
-            self.work_cells -= len(self.rows)
+            self.work_cells -= 2 * len(self.rows) + _PASS_CELLS
 
-    def _settle(self) -> None:
-        """Move or exchange workers while that helps; keep the result where it is the best yet."""
-        while self._improve() and self.work_cells > -len(self.rows) * self.workers:
+    def _settle(self) -> float:
+        """Move or exchange workers while that helps; the cost. Keeps it where it is the best yet."""
+        while (self._moves() or self._exchanges()) and self.work_cells > -len(self.rows) * self.workers:
             pass
-        cost = sum(self._cost_of(worker, self.places[worker]) for worker in range(self.workers)) / 2
-        if cost < self.best_cost - _GAIN_FLOOR:
+        cost = sum(self._own(worker) for worker in self.talking) / 2
+        if cost < self.best_cost - _GAIN_FLOOR or not self.best:
             self.best, self.best_cost = self.places[:], cost
+        return cost
 
-    def _improve(self) -> bool:
-        helped = False
-        for worker in range(self.workers):
-            if not self.talks[worker]:
-                continue
-            old = self._take(worker)
-            costs = self._costs(worker)
-            least = min(costs)
-            if least < costs[old] - _GAIN_FLOOR:
-                self._put(worker, costs.index(least))
-                helped = True
-            else:
-                self._put(worker, old)
-        return self._exchange() or helped
-
-    def _cost_of(self, worker: int, cpu: int) -> float:
-        row = self.rows[cpu]
+    def _own(self, worker: int) -> float:
+        row = self.rows[self.places[worker]]
         return sum(weight * row[self.places[other]] for other, weight in self.talks[worker])
 
-    def _exchange(self) -> bool:
-        """Exchange the places of two workers wherever that helps."""
+    def _moves(self) -> bool:
+        """Let each worker go where it costs least; whether any went."""
         helped = False
-        for one in range(self.workers):
-            for other in range(one):
-                if not (self.talks[one] or self.talks[other]):
-                    continue
-                a, b = self.places[one], self.places[other]
-                before = self._cost_of(one, a) + self._cost_of(other, b)
-                self.places[one], self.places[other] = b, a
-                if self._cost_of(one, b) + self._cost_of(other, a) < before - _GAIN_FLOOR:
-                    helped = True
-                else:
-                    self.places[one], self.places[other] = a, b
-        self.work_cells -= 32 * self.workers * self.workers  # as dear as so many cells
+        for worker in self.talking:
+            costs, old = self.costs[worker], self.places[worker]
+            least, cpu = min((costs[mate], mate) for mate in self.mates[old])
+            open_to_all = list(map(add, costs, self.taken))
+            elsewhere = min(open_to_all)
+            if elsewhere < least:
+                least, cpu = elsewhere, open_to_all.index(elsewhere)
+            if least < costs[old] - _GAIN_FLOOR:
+                self._move(worker, cpu)
+                helped = True
+        self.work_cells -= (2 * len(self.rows) + _PASS_CELLS) * len(self.talking)
         return helped
 
-    def _replace_part(self) -> None:
+    def _exchanges(self) -> bool:
+        """Exchange the places of the two workers for which that helps most; whether any two were."""
+        pick = itemgetter(*self.places, self.places[-1])
+        swapped = [list(pick(costs)) for costs in self.costs]  # each worker at each other's place
+        for worker in self.talking:
+            for other, weight in self.talks[worker]:  # who talk stay as far apart as they are
+                swapped[worker][other] += weight * self.rows[self.places[worker]][self.places[other]]
+        own = [costs[worker] for worker, costs in enumerate(swapped)]
+        best, pair = -_GAIN_FLOOR, None
+        for one, there in enumerate(swapped):
+            mine = own[one]
+            for other in range(one):
+                gain = there[other] + swapped[other][one] - mine - own[other]
+                if gain < best:
+                    best, pair = gain, (one, other)
+        self.work_cells -= (4 * self.workers + _PASS_CELLS) * self.workers
+        if pair is None:
+            return False
+        one, other = pair
+        a, b = self.places[one], self.places[other]
+        self.places[one], self.places[other] = b, a
+        there = list(map(sub, self.rows[b], self.rows[a]))
+        self._count(one, there)
+        self._count(other, [-ns for ns in there])
+        return True
+
+    def _replace_part(self, outlook: list[float]) -> None:
         """Take a connected part of the workers out and place it anew, starting somewhere else."""
         size = self.random.randint(1, max(1, self.workers // 2))
-        first = self.random.randrange(self.workers)
         kept = set(range(self.workers))
-        part = []
-        for worker in self._order(first, set())[:size]:
-            part.append(worker)
-            kept.discard(worker)
+        part = self._order(self.random.randrange(self.workers), set())[:size]
+        kept.difference_update(part)
         left = [self._take(worker) for worker in part]
-        order = [worker for worker in self._order(self.random.choice(part), kept) if worker not in kept]
+        order = self._order(self.random.choice(part), kept)
         if self.random.random() < 0.5:
-            free = [cpu for cpu, cost in enumerate(self.free) if cost == 0.0]
+            free = [cpu for cpu, cost in enumerate(self.taken) if cost == 0.0]
             self._put(order.pop(0), self.random.choice(free))
-        self._place(order, left)
+        self._place(order, outlook, left)
 
 
 def _neighbours(workers: int, edges: Iterable[WeightedEdge]) -> list[list[tuple[int, float]]]:
