@@ -45,6 +45,7 @@ def test_core_fields_alone_make_a_machine(machine: Machine) -> None:
     ("change", "words"),
     [
         (lambda d: d.pop("online_cpus"), "online_cpus must be a list"),
+        (lambda d: d.update(caches=[{}] * 65537), "caches has 65537 entries, at most 65536"),
         (lambda d: d.update(online_cpus=[]), "online_cpus is empty"),
         (lambda d: d.update(online_cpus=[0, "1"]), r"online_cpus\[1\] must be a whole number"),
         (lambda d: d.update(online_cpus=[0, True]), r"online_cpus\[1\]"),

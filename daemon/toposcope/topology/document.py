@@ -26,6 +26,7 @@ from toposcope.topology.model import (
 
 SCHEMA_VERSION: Final = 1
 MAX_MEMORY_BYTES: Final = 1 << 62
+_ENTRIES_MAX: Final = 1 << 16  # of any list: 8192 CPUs have not even so many caches
 
 _SETS: Final = ("possible_cpus", "present_cpus", "offline_cpus", "allowed_cpus", "allowed_nodes",
                 "isolated_cpus", "nohz_full_cpus")  # fmt: skip
@@ -195,6 +196,8 @@ def _text(value: object, where: str) -> str:
 def _list(value: object, where: str, read: Callable[[object, str], _Value]) -> tuple[_Value, ...]:
     if not isinstance(value, list):
         raise _wrong(where, "a list", value)
+    if len(value) > _ENTRIES_MAX:
+        raise TopologyError(f"topology: {where} has {len(value)} entries, at most {_ENTRIES_MAX} are read")
     return tuple(read(item, f"{where}[{index}]") for index, item in enumerate(value))
 
 
