@@ -19,6 +19,7 @@ import subprocess
 import tempfile
 import time
 
+import psutil
 from rich.console import Console
 
 import toposcope_probes
@@ -78,12 +79,12 @@ def main() -> None:
         tasks = renamed_pairs(probe, model, options.pairs)
         label, walls = f"{probe} {model}", []
         for _ in range(options.repeats):
+            stolen_s, begin_s = psutil.cpu_times().steal, time.perf_counter()
             wall_ms, own_ms, sound = cost_ms(tasks)
+            stolen = (psutil.cpu_times().steal - stolen_s) / (time.perf_counter() - begin_s)
             walls.append(wall_ms)
-            print(
-                f"{label}: {wall_ms:.2f} ms a pair, {own_ms:.2f} ms of it our own CPU; {sound:.1%} ok",
-                flush=True,
-            )
+            cost = f"{wall_ms:.2f} ms a pair, {own_ms:.2f} ms of it our own CPU"
+            print(f"{label}: {cost}; {sound:.1%} ok; the host took {stolen:.1%} of a CPU", flush=True)
         price_ms = statistics.median(walls)
         print(
             f"{label}: median {price_ms:.2f} ms, kernels alone {kernels_ms(probe, model):.2f} ms", flush=True
