@@ -14,7 +14,6 @@ from pathlib import Path
 import pytest
 
 from shared_material import shared_path
-from toposcope.measure.runner import kernels_path
 
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -25,9 +24,10 @@ def share(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("share")
     site = folder / "site"
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--target", site, PROJECT]
-    subprocess.run(command, check=True, capture_output=True)
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
     (folder / "bin").mkdir()
-    shutil.copy(kernels_path(), folder / "bin")
+    shutil.copy(site / "bin" / "toposcope-kernels", folder / "bin")
     shutil.copy(PROJECT / "tests/vm/daemon_guest.py", folder)
     shutil.copy(PROJECT / "systemd/toposcope.service", folder)
     return folder
