@@ -37,8 +37,8 @@ class Pool:
     starts: list[list[int]]
 
 
-def pool(rows: Rows, mates: Sequence[Sequence[int]], count: int) -> Pool:
-    """About POOL_CPUS positions, at least `count` groups of them."""
+def pool(rows: Rows, mates: Sequence[Sequence[int]], count: int, size: int = POOL_CPUS) -> Pool:
+    """About `size` positions, at least `count` groups of them."""
     covered: set[int] = set()
     found: list[tuple[float, list[int], list[int]]] = []
     for seed in sorted(range(len(rows)), key=lambda position: position * _SPREAD_STEP % 1):
@@ -56,7 +56,7 @@ def pool(rows: Rows, mates: Sequence[Sequence[int]], count: int) -> Pool:
     chosen: set[int] = set()
     starts: list[list[int]] = []
     for _, start, around in found:
-        if starts and len(chosen) >= POOL_CPUS - count:
+        if starts and len(chosen) >= size - count:
             break
         starts.append(start)
         for cpu in (*start, *around):
