@@ -25,13 +25,14 @@ Rows = Sequence[Sequence[float]]
 WeightedEdge = tuple[int, int, float]
 
 WORK_CELLS: Final = 1_000_000  # about 40 ms on a 3 GHz core
-_POOL_SHARE: Final = 0.5  # of it is enough among the CPUs of a pool
+_POOL_SHARE: Final = 0.4  # of it is enough among the CPUs of a pool
 _POOL_CPUS: Final = 160  # machines of up to so many are searched as a whole
 _PASS_CELLS: Final = 60  # what a pass over a row costs beside its cells
 _STARTS_SHARE: Final = 0.3
 _PATIENCE: Final = 8  # replacements without any gain, for each CPU: small machines are soon done
 _NEAR: Final = 4  # so many nearest CPUs tell how good a place is for a worker whose partners have none
-_DEVIATION: Final = 0.02  # by so much worse may be what the search goes on from, and less and less
+_SOMEWHERE: Final = 3  # a part begins anew in the best of so many places drawn at random
+_DEVIATION: Final = 0.04  # by so much worse may be what the search goes on from, and less and less
 _FAR: Final = 1e12
 _INFINITE: Final = float("inf")
 _GAIN_FLOOR: Final = 1e-9
@@ -195,12 +196,16 @@ class _Search:
         """Put each worker where it costs least now; `avoided` positions only where nothing else is free."""
         late = list(avoided)
         for worker in workers:
-            is_first = all(self.places[other] < 0 for other, _ in self.talks[worker])
-            costs = list(map(add, outlook if is_first else self.costs[worker], self.taken))
+            costs = list(map(add, self._prospects(worker, outlook), self.taken))
             for cpu in late:
                 costs[cpu] += _FAR
             self._put(worker, costs.index(min(costs)))
             self.work_cells -= 2 * len(self.rows) + _PASS_CELLS
+
+    def _prospects(self, worker: int, outlook: list[float]) -> list[float]:
+        """What it costs at each position; where no partner has a place, how far others are from there."""
+        is_first = all(self.places[other] < 0 for other, _ in self.talks[worker])
+        return outlook if is_first else self.costs[worker]
 
     def _settle(self) -> float:
         """Move or exchange workers while that helps; the cost. Keeps it where it is the best yet."""
@@ -267,7 +272,9 @@ class _Search:
         order = self._order(self.random.choice(part), kept)
         if self.random.random() < 0.5:
             free = [cpu for cpu, cost in enumerate(self.taken) if cost == 0.0]
-            self._put(order.pop(0), self.random.choice(free))
+            some = self.random.sample(free, min(_SOMEWHERE, len(free)))
+            first = order.pop(0)
+            self._put(first, min(some, key=self._prospects(first, outlook).__getitem__))
         self._place(order, outlook, left)
 
 
