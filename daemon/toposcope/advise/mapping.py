@@ -25,8 +25,10 @@ Rows = Sequence[Sequence[float]]
 WeightedEdge = tuple[int, int, float]
 
 WORK_CELLS: Final = 1_000_000  # about 40 ms on a 3 GHz core
-_POOL_SHARE: Final = 0.4  # of it is enough among the CPUs of a pool
-_POOL_CPUS: Final = 160  # machines of up to so many are searched as a whole
+_POOL_SHARE: Final = 0.5  # of it is enough among the CPUs of a pool
+_WHOLE_CPUS: Final = 96  # machines of up to so many are searched as a whole
+_POOL_CPUS: Final = 64  # of larger ones at least so many: passes over more left time for too few of them
+_POOL_OF_WORKERS: Final = 4  # and so many for each worker
 _PASS_CELLS: Final = 60  # what a pass over a row costs beside its cells
 _STARTS_SHARE: Final = 0.3
 _PATIENCE: Final = 8  # replacements without any gain, for each CPU: small machines are soon done
@@ -60,9 +62,9 @@ def mapped(
     assert 0 < workers <= len(set(groups)), "more workers than groups"
     talks = _neighbours(workers, edges)
     mates = mates_of(groups)
-    if len(rows) <= _POOL_CPUS:
+    if len(rows) <= _WHOLE_CPUS:
         return _Search(rows, mates, talks, work_cells).run()
-    inner = pool(rows, mates, workers, _POOL_CPUS).positions
+    inner = pool(rows, mates, workers, max(_POOL_CPUS, _POOL_OF_WORKERS * workers)).positions
     pick = itemgetter(*inner)
     cells = int(_POOL_SHARE * work_cells)
     inside = _Search([pick(rows[cpu]) for cpu in inner], mates_of(pick(groups)), talks, cells)
