@@ -1,4 +1,4 @@
-"""Servers that the launchers' tests start for a moment: Slurm on loopback, libvirt's of a user, PostgreSQL.
+"""Servers that the launchers' tests start for a moment: Slurm on loopback, a docker engine, libvirt's, PostgreSQL.
 
 Each lies wholly below a folder of its own and ends with its context, by process, not by name.
 """
@@ -151,6 +151,42 @@ def _state(environment: Mapping[str, str]) -> str:
     done = subprocess.run(["sinfo", "--noheader", "--format=%t"], capture_output=True, text=True, check=False,
                           env={**os.environ, **environment})  # fmt: skip
     return done.stdout
+
+
+# What the engine keeps outside the folders it is given goes to mounts that only it sees.
+_DOCKERD = """for kept in /run /opt /etc/docker; do
+  [ ! -d $kept ] || mount -t tmpfs tmpfs $kept || exit 77
+done
+exec dockerd "$@"
+"""
+
+
+@contextlib.contextmanager
+def docker(folder: Path) -> Iterator[dict[str, str]]:
+    """An engine with neither a network nor rules of its own; yields the environment in which its client finds it.
+    Skips where no such engine can be had.
+    """
+    group = f"/toposcope-{os.getpid()}"
+    (folder / "daemon.json").write_text("{}")
+    serve = ["unshare", "--mount", "--net", "sh", "-c", _DOCKERD, "dockerd",
+             f"--host=unix://{folder}/socket", f"--config-file={folder}/daemon.json", f"--data-root={folder}/data",
+             f"--exec-root={folder}/exec", f"--pidfile={folder}/pid", "--storage-driver=vfs", "--bridge=none",
+             "--iptables=false", "--ip6tables=false", "--ip-forward=false",
+             "--exec-opt=native.cgroupdriver=cgroupfs", f"--cgroup-parent={group}"]  # fmt: skip
+    log = folder / "log"
+    try:
+        with running(serve, log) as engine:
+            until(
+                lambda: engine.poll() is not None or "API listen on" in log.read_text(), "the engine's socket"
+            )
+            if engine.poll() is not None:
+                pytest.skip(f"dockerd can't start here: {log.read_text().strip()[-200:]}")
+            yield {"DOCKER_HOST": f"unix://{folder}/socket", "DOCKER_CONFIG": str(folder)}
+    finally:
+        # The engine leaves the parent of its containers' groups, empty, in every hierarchy.
+        for left in [*Path("/sys/fs/cgroup").glob(f"*{group}"), Path(f"/sys/fs/cgroup{group}")]:
+            with contextlib.suppress(OSError):
+                left.rmdir()
 
 
 @contextlib.contextmanager

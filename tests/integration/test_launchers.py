@@ -19,6 +19,7 @@ import yaml
 from integration.launcher_servers import (
     allowed,
     children,
+    docker,
     free_port,
     libvirt,
     needs,
@@ -96,24 +97,30 @@ events_logger = "file"
 """
 
 
+def _tiny_root(folder: Path) -> Path:
+    """The whole file system of an image: busybox, which greps there."""
+    needs("busybox", package="busybox-static")
+    root = folder / "root"
+    (root / "bin").mkdir(parents=True)
+    shutil.copy(shutil.which("busybox") or "", root / "bin")
+    (root / "bin/grep").symlink_to("busybox")
+    return root
+
+
 def test_podman_binds_the_container(tmp_path: Path) -> None:
     needs("podman", package="podman")
-    needs("busybox", package="busybox-static")
     needs_root("a cpuset without delegated controllers")
     runtime = next((one for one in ("runc", "crun") if shutil.which(one)), None)
     if runtime is None:
         pytest.skip("neither runc nor crun is installed (Debian packages of these names)")
-    root = tmp_path / "root/bin"
-    root.mkdir(parents=True)
-    shutil.copy(shutil.which("busybox") or "", root)
-    (root / "grep").symlink_to("busybox")
+    root = _tiny_root(tmp_path)
     (tmp_path / "containers.conf").write_text(_CONTAINERS.format(runtime=runtime))
     (tmp_path / "storage.conf").write_text(
         f'[storage]\ndriver = "vfs"\ngraphroot = "{tmp_path}/graph"\nrunroot = "{tmp_path}/run"\n'
     )
     environment = {"CONTAINERS_CONF": f"{tmp_path}/containers.conf",
                    "CONTAINERS_STORAGE_CONF": f"{tmp_path}/storage.conf"}  # fmt: skip
-    said(f"tar -C {tmp_path}/root -c . | podman import -q - tiny", environment)
+    said(f"tar -C {root} -c . | podman import -q - tiny", environment)
     line = words("podman", ("grep", "Cpus_allowed_list", "/proc/self/status"), policy="bind")
     done = subprocess.run(["sh", "-c", line.replace("IMAGE", "tiny")], capture_output=True, text=True,
                           check=False, env=os.environ | environment)  # fmt: skip
@@ -122,8 +129,26 @@ def test_podman_binds_the_container(tmp_path: Path) -> None:
     assert done.stdout.split() == ["Cpus_allowed_list:", str(ONE[0])], done.stderr
 
 
+@pytest.mark.parametrize("cpus", [ONE, CPUS], ids=["one", "several"])
+def test_docker_binds_the_container(cpus: tuple[int, ...], open_path: Path) -> None:
+    needs("docker", "dockerd", package="docker.io")
+    needs("unshare", package="util-linux")
+    needs_root("dockerd")
+    root = _tiny_root(open_path)
+    asked = ("grep", "-E", "(Cpus|Mems)_allowed_list", "/proc/self/status")
+    line = words("docker", asked, cpus, policy="bind")
+    with docker(open_path) as environment:
+        said(f"tar -C {root} -c . | docker import - tiny", environment)
+        done = subprocess.run(["sh", "-c", line.replace("IMAGE", "tiny")], capture_output=True, text=True,
+                              check=False, timeout=60, env=os.environ | environment)  # fmt: skip
+    if done.returncode == 125 and "cgroup" in done.stderr:
+        pytest.skip(f"the engine can't start a container here: {done.stderr.strip()[-120:]}")
+    expected = str(cpus[0]) if len(cpus) == 1 else ALL
+    assert done.stdout.split() == ["Cpus_allowed_list:", expected, "Mems_allowed_list:", "0"], done.stderr
+
+
 def test_dockers_client_knows_the_options() -> None:
-    """There is no engine here to start anything: the client reads its options first, then looks for one."""
+    """Without an engine, too: the client reads its options first, then looks for one."""
     needs("docker", package="docker.io")
     environment = {**os.environ, "DOCKER_HOST": "unix:///nonexistent"}
     line = words("docker", ("true",), policy="bind").replace("IMAGE", "image")
