@@ -13,8 +13,12 @@ def docker(launch: Launch) -> str:
 
 
 def podman(launch: Launch) -> str:
-    """`podman run`: IMAGE stands for the image; rootless needs the cpuset controller delegated."""
-    return _run("podman", launch)
+    """`podman run`: IMAGE stands for the image. Rootless, podman 4.3 may drop the words in silence."""
+    return "\n".join((
+        "# Not as root this needs cgroup v2, a session of systemd and cpuset delegated to the user,",
+        "# or podman may take any CPU. Cpus_allowed_list in its /proc/self/status tells.",
+        _run("podman", launch),
+    ))  # fmt: skip
 
 
 def _run(program: str, launch: Launch) -> str:
