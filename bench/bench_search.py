@@ -3,7 +3,7 @@
     python bench/bench_search.py MATRICES [--long 10] [--every 2 --from 1]
 
 MATRICES is a folder of latency matrices (CSV as `toposcope matrix` writes, complete ones are used) and of
-node matrices (`numa-*.json` with `idle_latency_ns` and `read_bandwidth_MBps`). Pipelines of 3 to 16 stages
+node matrices (`numa-*.json` with `idle_latency_ns` and `read_bandwidth_MBps`). Pipelines of 3 to 32 stages
 and three sparse communication patterns (each worker talks to about two others, random weights) are placed on
 each; the result is paid against every assignment where those are few, else against the best of `--long` times
 as much search from other starts. So is work that shares, on each matrix, on copies with other CPU numbers and
@@ -24,10 +24,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from toposcope.advise.layout import layout_of
-from toposcope.advise.mapping import WORK_CELLS, WeightedEdge, communication_cost, mapped, pipeline_edges
+from toposcope.advise.mapping import WORK_CELLS, communication_cost, mapped, pipeline_edges
 from toposcope.advise.nearest import WORK_CELLS as NEAREST_CELLS
 from toposcope.advise.nearest import mean_cost, nearest_set
 from toposcope.advise.spread import Memory, memory_time, spread_out
+from toposcope.advise.talks import WeightedEdge
 from toposcope.errors import MatrixError
 from toposcope.matrix import read_matrix
 from toposcope.topology.model import Machine
@@ -71,7 +72,7 @@ def complete_matrices(paths: list[Path]) -> Iterator[Rows]:
 
 def communication_gaps(rows: Rows, long: int) -> Iterator[tuple[str, float]]:
     groups = list(range(len(rows)))
-    for workers in (3, 4, 8, 16):
+    for workers in (3, 4, 8, 16, 32):
         for kind, edges in patterns(workers) if workers < len(rows) / 2 else ():
             found = communication_cost(rows, edges, mapped(rows, groups, workers, edges))
             if math.perm(len(rows), workers) <= _BRUTE_FORCE_MAX:

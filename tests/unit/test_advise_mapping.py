@@ -8,7 +8,8 @@ import random
 import pytest
 
 from shared_material import shared_path
-from toposcope.advise.mapping import WeightedEdge, communication_cost, mapped, pipeline_edges
+from toposcope.advise.mapping import communication_cost, mapped, pipeline_edges
+from toposcope.advise.talks import WeightedEdge
 from toposcope.matrix import read_matrix
 
 Rows = list[list[float]]

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from toposcope.advise.candidates import Cores
 from toposcope.advise.costs import PairCosts
 from toposcope.advise.gain import Gain
-from toposcope.advise.mapping import WeightedEdge, communication_cost, mapped, pipeline_edges
+from toposcope.advise.mapping import communication_cost, mapped, pipeline_edges
 from toposcope.advise.nearest import mean_cost, nearest_set
 from toposcope.advise.request import Request
 from toposcope.advise.simpler import simplest_near_best
 from toposcope.advise.spread import Memory, memory_time, spread_out
+from toposcope.advise.talks import WeightedEdge
 from toposcope.errors import ContradictionError
 from toposcope.units import format_ns
 
