@@ -29,7 +29,7 @@ echo "controllers: $(cat "/sys/fs/cgroup/user.slice/user-$id.slice/user@$id.serv
 as_user 'mkdir -p .config/containers && printf "[engine]\ncgroup_manager = \"cgroupfs\"\n" > .config/containers/containers.conf'
 report cgroupfs podman-one
 # As from cron, or below sudo: nobody to ask for a group.
-stranger() { setpriv --reuid=stranger --regid=stranger --init-groups env -i HOME=/home/stranger PATH="$PATH" bash -c "cd; $1" 2>&1; }
+stranger() { setpriv --reuid=stranger --regid=stranger --init-groups env -i HOME=~stranger PATH="$PATH" bash -c "cd; $1" 2>&1; }
 stranger 'podman import -q /srv/tiny.tar tiny' > /dev/null
 echo "sessionless: $(stranger 'bash /share/podman-one; echo $?' | flat)"
 
