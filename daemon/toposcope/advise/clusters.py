@@ -15,6 +15,8 @@ Rows = Sequence[Sequence[float]]
 
 _GAP_RATIO: Final = 1.15  # what leads out of a cluster is at least so much farther
 _CUTS: Final = 6  # the widest gaps that are looked at
+_CLUSTERINGS: Final = 2
+_CLUSTERS_MAX: Final = 128  # the distances between more cost more time than they save
 _WITHIN_SHARE: Final = 0.3  # of the pairs, the nearest, make the distance within a cluster
 _BETWEEN_SHARE: Final = 0.1  # and of those between clusters
 _BETWEEN_CPUS: Final = 8  # of each cluster at most so many are looked at for that
@@ -29,25 +31,24 @@ class Clusters:
     rows: list[list[float]]
 
 
-def clusters_of(rows: Rows, groups: Sequence[int], workers: int) -> Clusters | None:
-    """The clusters at the widest gap of which none holds all workers; None where there are no such.
+def clusterings(rows: Rows, groups: Sequence[int], workers: int) -> list[Clusters]:
+    """The clusters at the widest gaps, the widest first, at most two ways; none of them holds all workers.
 
     Of each group (core) one position is used at most, so a cluster holds as many workers as groups.
     """
     order, heights = _linked(rows)
-    ascending = sorted(heights)
-    gaps = sorted(
-        ((high / low, low) for low, high in pairwise(ascending) if low > 0),
-        reverse=True,
-    )
+    gaps = sorted(((high / low, low) for low, high in pairwise(sorted(heights)) if low > 0), reverse=True)
+    found: list[Clusters] = []
     for ratio, within in gaps[:_CUTS]:
-        if ratio < _GAP_RATIO:
+        if ratio < _GAP_RATIO or len(found) == _CLUSTERINGS:
             break
         members = _runs(order, heights, within)
+        if len(members) > _CLUSTERS_MAX:
+            continue
         rooms = [len({groups[position] for position in cluster}) for cluster in members]
-        if 2 < max(rooms) < workers and sum(rooms) == len(set(groups)):  # no core in two of them
-            return Clusters(members, rooms, _distances(rows, groups, members))
-    return None
+        if 1 < max(rooms) < workers and sum(rooms) == len(set(groups)):  # no core in two of them
+            found.append(Clusters(members, rooms, _distances(rows, groups, members)))
+    return found
 
 
 def _linked(rows: Rows) -> tuple[list[int], list[float]]:

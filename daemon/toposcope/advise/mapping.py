@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 from operator import itemgetter
 from typing import Final
 
-from toposcope.advise.clusters import Clusters, clusters_of
+from toposcope.advise.clusters import Clusters, clusterings
 from toposcope.advise.neighbourhoods import mates_of, pool
 from toposcope.advise.partition import partitioned
 from toposcope.advise.places import Search
@@ -23,10 +23,12 @@ from toposcope.advise.talks import Talks, WeightedEdge, talks_of
 
 Rows = Sequence[Sequence[float]]
 
-WORK_CELLS: Final = 1_500_000  # about 60 ms on a 3 GHz core
-_LARGE_CPUS: Final = 256  # beyond, reading the matrix and making the pool take their part of 100 ms
-_LARGE_SHARE: Final = 0.25
+WORK_CELLS: Final = 2_000_000  # about 80 ms on a 3 GHz core
+_LARGE_CPUS: Final = 256  # beyond, what comes before the search takes its part of 100 ms
+_LARGE_SHARE: Final = 0.2
 _PARTITION_SHARE: Final = 0.5
+_THREADS_OF_A_CORE: Final = 2  # clusters that hold no more say little about where to go
+_AROUND_CPUS: Final = 64
 _WHOLE_CPUS: Final = 96  # machines of up to so many are searched as a whole
 _POOL_CPUS: Final = 64  # of larger ones at least so many: passes over more left time for too few of them
 _POOL_OF_WORKERS: Final = 4  # so many for each worker,
@@ -55,14 +57,23 @@ def mapped(
     assert 0 < workers <= len(set(groups)), "more workers than groups"
     talks, mates = talks_of(workers, edges), mates_of(groups)
     cells = int(work_cells * (_LARGE_SHARE if len(rows) > _LARGE_CPUS else 1))
-    clusters = clusters_of(rows, groups, workers)
-    if clusters is not None:
-        return _by_clusters(rows, groups, clusters, talks, cells)
+    ways = clusterings(rows, groups, workers)
+    is_plain = all(max(clusters.rooms) <= _THREADS_OF_A_CORE for clusters in ways)
+    share = cells // (len(ways) + is_plain)
+    found = [_by_clusters(rows, groups, clusters, talks, share) for clusters in ways]
+    if is_plain:
+        found.append(_by_cpus(rows, groups, talks, share))
+    settled = [Search(rows, mates, talks, cells).settled(places) for places in found]
+    return min(settled, key=lambda places: communication_cost(rows, edges, places))
+
+
+def _by_cpus(rows: Rows, groups: Sequence[int], talks: Talks, work_cells: int) -> list[int]:
+    mates = mates_of(groups)
     if len(rows) <= _WHOLE_CPUS:
-        return Search(rows, mates, talks, cells).run()
-    inner = pool(rows, mates, workers, _pool_cpus(workers)).positions
-    inside = Search(_among(rows, inner), mates_of([groups[cpu] for cpu in inner]), talks, cells).run()
-    return Search(rows, mates, talks, cells).settled([inner[at] for at in inside])
+        return Search(rows, mates, talks, work_cells).run()
+    inner = pool(rows, mates, len(talks), _pool_cpus(len(talks))).positions
+    inside = Search(_among(rows, inner), mates_of([groups[cpu] for cpu in inner]), talks, work_cells)
+    return [inner[at] for at in inside.run()]
 
 
 def _pool_cpus(workers: int) -> int:
@@ -74,12 +85,23 @@ def _by_clusters(
 ) -> list[int]:
     for_clusters = int(_PARTITION_SHARE * work_cells)
     cluster_of, left = partitioned(clusters.rows, clusters.rooms, talks, for_clusters)
-    inner = sorted(cpu for cluster in set(cluster_of) for cpu in clusters.members[cluster])
+    inner = _around(clusters, set(cluster_of))
     at = {cpu: position for position, cpu in enumerate(inner)}
     mates = mates_of([groups[cpu] for cpu in inner])
     search = Search(_among(rows, inner), mates, talks, work_cells - for_clusters + left)
     places = search.run_within([[at[cpu] for cpu in clusters.members[cluster]] for cluster in cluster_of])
-    return Search(rows, mates_of(groups), talks, work_cells).settled([inner[place] for place in places])
+    return [inner[place] for place in places]
+
+
+def _around(clusters: Clusters, used: set[int]) -> list[int]:
+    """The CPUs of the clusters in use, and of the nearest others while they are few."""
+    near = [min(row[cluster] for cluster in used) for row in clusters.rows]
+    inner: list[int] = []
+    for cluster in sorted(range(len(near)), key=lambda one: (one not in used, near[one], one)):
+        if cluster not in used and len(inner) + len(clusters.members[cluster]) > _AROUND_CPUS:
+            break
+        inner += clusters.members[cluster]
+    return sorted(inner)
 
 
 def _among(rows: Rows, positions: Sequence[int]) -> Rows:
