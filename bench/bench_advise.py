@@ -17,16 +17,26 @@ import time
 
 from toposcope.advise.facts import Evidence
 from toposcope.advise.recommend import recommend
-from toposcope.advise.request import Request
+from toposcope.advise.request import Edge, Request
 from toposcope.matrix import Matrix, matrix_of_pairs
 from toposcope.topology.model import Cache, Machine, Node
 
 _NS = {"smt": 8.0, "l3": 25.0, "node": 90.0, "package": 90.0, "cross_package": 180.0}
+
+
+def _sparse(workers: int) -> tuple[Edge, ...]:
+    """Each worker talks to two others on average."""
+    source = random.Random(workers)
+    pairs = source.sample(list(itertools.combinations(range(workers), 2)), workers)
+    return tuple(Edge(one, other, source.uniform(1, 9)) for one, other in pairs)
+
+
 _REQUESTS = {
     "shared 8": Request(8, exact=True),
     "shared 32": Request(32, exact=True),
     "shared 32, simple sets": Request(32),
     "pipeline 16": Request(16, sharing="pipeline"),
+    "sparse 32": Request(32, communication=_sparse(32)),
     "isolated 32": Request(32, sharing="isolated", bound="memory"),
 }
 
