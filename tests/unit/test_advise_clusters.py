@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from toposcope.advise.anneal import annealed
 from toposcope.advise.clusters import clusterings
 from toposcope.advise.mapping import communication_cost, mapped, pipeline_edges
 from toposcope.advise.partition import partitioned
@@ -126,6 +127,20 @@ def test_each_worker_gets_a_core_of_its_own(domains: int, cores: int, data: st.D
     places = mapped(rows, groups, workers, edges, 20_000)
     assert len(places) == workers
     assert len({groups[cpu] for cpu in places}) == workers
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_annealing_never_makes_it_worse_and_mends_what_was_placed_at_random(seed: int) -> None:
+    rows, _ = _machine(4, 4, seed)
+    cores = [min(cpu, min(range(32), key=lambda other: rows[cpu][other] or 1e9)) for cpu in range(32)]
+    edges = _sparse(12, seed)
+    start = random.Random(seed).sample(sorted(set(cores)), 12)
+    found = annealed(rows, cores, talks_of(12, edges), start, 5_000)
+    assert len({cores[cpu] for cpu in found}) == 12
+    assert communication_cost(rows, edges, found) < 0.8 * communication_cost(rows, edges, start)
+    good = mapped(rows, cores, 12, edges)
+    again = annealed(rows, cores, talks_of(12, edges), good, 2_000)
+    assert communication_cost(rows, edges, again) <= communication_cost(rows, edges, good) * (1 + 1e-9)
 
 
 def test_along_and_most_talkative() -> None:

@@ -2,8 +2,9 @@
 
 This is the quadratic assignment problem (Koopmans and Beckmann, Econometrica 25, 1957), which is NP-hard.
 Where CPUs form clusters that don't hold all workers, it is solved by halves: the workers are divided among
-the clusters (`partition`), then each gets its CPU (`places`). Large machines without clusters are
-searched among the CPUs of their densest neighbourhoods. The result is settled among all CPUs.
+the clusters (`partition`), then each gets its CPU (`places`). Large machines without clusters are searched
+among the CPUs of their densest neighbourhoods. The best of it is bent once more (`anneal`) and settled among
+all CPUs.
 
 CPUs are positions 0…n-1, workers 0…k-1; `rows[i][j]` is what i and j cost each other (symmetric, 0 on the
 diagonal).
@@ -15,6 +16,7 @@ from collections.abc import Iterable, Sequence
 from operator import itemgetter
 from typing import Final
 
+from toposcope.advise.anneal import annealed
 from toposcope.advise.clusters import Clusters, clusterings
 from toposcope.advise.neighbourhoods import mates_of, pool
 from toposcope.advise.partition import partitioned
@@ -27,6 +29,8 @@ WORK_CELLS: Final = 2_000_000  # about 80 ms on a 3 GHz core
 _LARGE_CPUS: Final = 256  # beyond, what comes before the search takes its part of 100 ms
 _LARGE_SHARE: Final = 0.2
 _PARTITION_SHARE: Final = 0.5
+_ANNEALING_SHARE: Final = 0.3
+_MOVE_CELLS: Final = 50  # what a move tried costs
 _THREADS_OF_A_CORE: Final = 2  # clusters that hold no more say little about where to go
 _AROUND_CPUS: Final = 64
 _WHOLE_CPUS: Final = 96  # machines of up to so many are searched as a whole
@@ -59,12 +63,14 @@ def mapped(
     cells = int(work_cells * (_LARGE_SHARE if len(rows) > _LARGE_CPUS else 1))
     ways = clusterings(rows, groups, workers)
     is_plain = all(max(clusters.rooms) <= _THREADS_OF_A_CORE for clusters in ways)
-    share = cells // (len(ways) + is_plain)
+    for_moves = int(_ANNEALING_SHARE * cells)
+    share = (cells - for_moves) // (len(ways) + is_plain)
     found = [_by_clusters(rows, groups, clusters, talks, share) for clusters in ways]
     if is_plain:
         found.append(_by_cpus(rows, groups, talks, share))
-    settled = [Search(rows, mates, talks, cells).settled(places) for places in found]
-    return min(settled, key=lambda places: communication_cost(rows, edges, places))
+    best = min(found, key=lambda places: communication_cost(rows, edges, places))
+    bent = annealed(rows, groups, talks, best, for_moves // _MOVE_CELLS)
+    return Search(rows, mates, talks, cells).settled(bent)
 
 
 def _by_cpus(rows: Rows, groups: Sequence[int], talks: Talks, work_cells: int) -> list[int]:
