@@ -13,7 +13,7 @@ from toposcope.advise.anneal import annealed
 from toposcope.advise.clusters import clusterings
 from toposcope.advise.mapping import communication_cost, mapped, pipeline_edges
 from toposcope.advise.partition import partitioned
-from toposcope.advise.talks import WeightedEdge, along, most_talkative, talks_of
+from toposcope.advise.talks import WeightedEdge, along, heaviest, most_talkative, talks_of
 
 Rows = list[list[float]]
 _WORK_CELLS = 500_000
@@ -151,4 +151,5 @@ def test_along_and_most_talkative() -> None:
     assert along(talks, 1) == [1, 2, 0, 3, 4]
     assert along(talks, 3, placed=[1]) == [3, 2, 4, 0]
     assert along(talks, 1, count=2) == [1, 2]
+    assert heaviest(talks, 1) == [[(1, 1.0)], [(0, 1.0), (2, 6.0)], [(1, 6.0)], [(4, 2.0)], [(3, 2.0)]]
     assert along(talks_of(3, pipeline_edges(3)), 0) == [0, 1, 2]

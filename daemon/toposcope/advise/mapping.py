@@ -21,14 +21,15 @@ from toposcope.advise.clusters import Clusters, clusterings
 from toposcope.advise.neighbourhoods import mates_of, pool
 from toposcope.advise.partition import partitioned
 from toposcope.advise.places import Search
-from toposcope.advise.talks import Talks, WeightedEdge, talks_of
+from toposcope.advise.talks import Talks, WeightedEdge, heaviest, talks_of
 
 Rows = Sequence[Sequence[float]]
 
-WORK_CELLS: Final = 2_000_000  # about 80 ms on a 3 GHz core
+WORK_CELLS: Final = 2_500_000  # about 80 ms on a 3 GHz core
 _LARGE_CPUS: Final = 256  # beyond, what comes before the search takes its part of 100 ms
 _LARGE_SHARE: Final = 0.2
 _PARTITION_SHARE: Final = 0.5
+_PARTNERS: Final = 12  # of each worker are looked at: of more, the lightest decide little and cost most
 _ANNEALING_SHARE: Final = 0.3
 _MOVE_CELLS: Final = 50  # what a move tried costs
 _THREADS_OF_A_CORE: Final = 2  # clusters that hold no more say little about where to go
@@ -59,7 +60,7 @@ def mapped(
 ) -> list[int]:  # fmt: skip
     """The position of each worker, so that talking costs (nearly) the least; of each group at most one."""
     assert 0 < workers <= len(set(groups)), "more workers than groups"
-    talks, mates = talks_of(workers, edges), mates_of(groups)
+    talks, mates = heaviest(talks_of(workers, edges), _PARTNERS), mates_of(groups)
     cells = int(work_cells * (_LARGE_SHARE if len(rows) > _LARGE_CPUS else 1))
     ways = clusterings(rows, groups, workers)
     is_plain = all(max(clusters.rooms) <= _THREADS_OF_A_CORE for clusters in ways)

@@ -25,7 +25,9 @@ _DIGITS: Final = 6  # costs that differ by less are the same
 _PATIENCE_STEPS: Final = 20
 _TABU_STEPS: Final = (2, 6)  # who left a cluster may not come back for so many
 _REPLACED_SHARE: Final = 0.7  # of all workers at most
-_STEP_CELLS: Final = 40  # what looking at a worker costs
+_STEP_CELLS: Final = 20  # what looking at a worker costs,
+_PARTNER_CELLS: Final = 8  # at each of its partners,
+_PASS_CELLS: Final = 60  # and a pass over all clusters beside its cells
 _INFINITE: Final = float("inf")
 _GAIN_FLOOR: Final = 1e-9
 
@@ -49,6 +51,8 @@ class _Partition:
         self.work_cells = work_cells
         self.random = random.Random(len(talks))
         self.talking = [worker for worker, heard in enumerate(talks) if heard]
+        self.pass_cells = 2 * len(rooms) + _PASS_CELLS
+        self.step_cells = _STEP_CELLS * len(self.talking) + _PARTNER_CELLS * sum(map(len, talks))
         self.partners = [dict(heard) for heard in talks]
         self.best: list[int] = []
         self.best_cost = _INFINITE
@@ -56,14 +60,16 @@ class _Partition:
         self._load(self._grown([-1] * len(talks), range(len(talks)), None))
 
     def run(self) -> None:
-        for start in self._starts():
+        for start in self._starts(self.work_cells // 2):
             self._load(start)
             self._improve()
+            if self.work_cells < 0:
+                break
         while self.work_cells > 0 and self.talking:
             self._load(self._partly_anew())
             self._improve()
 
-    def _starts(self) -> list[list[int]]:
+    def _starts(self, cells_kept: int) -> list[list[int]]:
         """From those who talk most, in the clusters that are nearest to others; the cheapest of them."""
         seeds = sorted(range(len(self.rows)), key=lambda cluster: sum(sorted(self.rows[cluster])[:3]))
         talkative = most_talkative(self.talks)
@@ -74,6 +80,8 @@ class _Partition:
                 [-1] * len(self.talks), along(self.talks, first), seeds[number // 2 % len(seeds)]
             )
             starts.setdefault(round(self._cost(places), _DIGITS), places)
+            if self.work_cells < cells_kept:
+                break
         return [starts[cost] for cost in sorted(starts)[:_STARTS_TAKEN]]
 
     def _grown(self, places: list[int], order: Iterable[int], first: int | None) -> list[int]:
@@ -96,7 +104,7 @@ class _Partition:
                 chosen = max(with_room, key=room.__getitem__)
             places[worker] = chosen
             room[chosen] -= 1
-            self.work_cells -= _STEP_CELLS + 2 * len(room)
+            self.work_cells -= self.pass_cells * (1 + len(placed))
         return places
 
     def _cost(self, places: Sequence[int]) -> float:
@@ -116,6 +124,7 @@ class _Partition:
             for other, weight in heard:
                 costs = list(map(add, costs, map(mul, self.rows[places[other]], repeat(weight))))
             self.costs.append(costs)
+        self.work_cells -= self.pass_cells * sum(map(len, self.talks))
         self.tabu_until = [[0] * len(self.rooms) for _ in self.talks]
         self.cost = self._cost(places)
         self._keep()
@@ -151,7 +160,7 @@ class _Partition:
                     gain += more
                 if gain < best and self._may(worker, there, gain):
                     best, choice = gain, (worker, there, other)
-        self.work_cells -= _STEP_CELLS * len(self.talking)
+        self.work_cells -= self.step_cells
         if choice is None:
             return
         worker, there, other = choice
@@ -186,6 +195,7 @@ class _Partition:
         self.members[here].remove(worker)
         self.members[there].append(worker)
         self.tabu_until[worker][here] = self.step_number + self.random.randrange(*_TABU_STEPS)
+        self.work_cells -= self.pass_cells * len(self.talks[worker])
         difference = list(map(sub, self.rows[there], self.rows[here]))
         for other, weight in self.talks[worker]:
             self.costs[other] = list(map(add, self.costs[other], map(mul, difference, repeat(weight))))

@@ -21,6 +21,15 @@ def talks_of(workers: int, edges: Iterable[WeightedEdge]) -> Talks:
     return [list(heard.items()) for heard in talks]
 
 
+def heaviest(talks: Talks, partners: int) -> Talks:
+    """Of each worker those of at most so many partners with whom it talks most, and who says so of it."""
+    most = [set(sorted(heard, key=lambda one: (-one[1], one[0]))[:partners]) for heard in talks]
+    for worker, heard in enumerate([set(one) for one in most]):
+        for other, weight in heard:
+            most[other].add((worker, weight))
+    return [sorted(heard) for heard in most]
+
+
 def most_talkative(talks: Talks) -> list[int]:
     """All workers, who talks most first."""
     weights = [sum(weight for _, weight in heard) for heard in talks]
