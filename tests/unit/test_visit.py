@@ -101,6 +101,19 @@ def test_a_program_s_complaint_is_part_of_the_reason(program: Path) -> None:
     assert found.visit.reason == "exit_2: cpus: 9 is offline"
 
 
+@pytest.mark.parametrize(
+    ("complaint", "reason"),
+    [
+        ("Traceback (most recent call last):\n  File \"/a/b.py\", line 3\nValueError: no", "exit_1: ValueError: no"),
+        ("Timeout (0:00:30)!\nThread 0x1 (most recent call first):\n  File \"/a/b.py\", line 315", "exit_1: Timeout (0:00:30)!"),
+        ("  File \"/a/b.py\", line 315\n\n", "exit_1"),
+    ],
+)  # fmt: skip
+def test_a_stack_is_no_part_of_the_reason(program: Path, complaint: str, reason: str) -> None:
+    (found,) = _visit(program, f"cat >&2 <<'END'\n{complaint}\nEND\nexit 1")
+    assert found.visit.reason == reason
+
+
 def test_what_the_program_calls_failed_or_not_applicable_is_passed_on(program: Path) -> None:
     (absent,) = _visit(
         program, f"echo '{_line(0, 1, status='not_applicable', reason='no huge pages', samples={})}'"

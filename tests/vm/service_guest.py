@@ -57,6 +57,7 @@ TOO_SLOW = (
     "deadline",
     "were dropped",
     "was silent",
+    "timed out",
 )
 
 

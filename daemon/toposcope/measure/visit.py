@@ -200,7 +200,7 @@ class _Hearing:
         if alone and fault:
             self._surveyed = []
         if len(self._surveyed) < len(self._tasks):
-            detail = next(iter(outcome.complaint.splitlines()[-1:]), self._garbage)
+            detail = _said_last(outcome.complaint) or self._garbage
             duration_s = outcome.duration_s - sum(each.visit.duration_s for each in self._surveyed)
             self._add(self._failed(fault, detail, max(0.0, duration_s)))
         for surveyed in self._surveyed:
@@ -220,6 +220,13 @@ def command(tasks: Sequence[Task]) -> list[str | Path]:
         return [runner.kernels_path(), spec.name, *arguments(tasks), f"parent_pid={os.getpid()}"]
     workload = resources.files("toposcope_probes.runtime") / f"{spec.name}.py"
     return [identity.target.interpreter or sys.executable, str(workload), *arguments(tasks)]
+
+
+def _said_last(complaint: str) -> str:
+    """The last line that is no part of a stack, whose frames name paths of this host and little else."""
+    stack = (" ", "\t", 'File "', "Thread 0x", "Current thread 0x", "Traceback (")
+    lines = (line for line in reversed(complaint.splitlines()) if line.strip())
+    return next((line for line in lines if not line.startswith(stack)), "")
 
 
 def _judge(task: Task, line: wire.Line, surroundings: validity.Surroundings, heard: _Heard) -> Visit:
