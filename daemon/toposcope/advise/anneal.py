@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from heapq import nsmallest
 from typing import Final
 
-from toposcope.advise.talks import Talks
+from toposcope.advise.talks import Talks, cost_of
 
 Rows = Sequence[Sequence[float]]
 
@@ -28,14 +28,7 @@ def annealed(rows: Rows, groups: Sequence[int], talks: Talks, places: Sequence[i
     """The cheapest placement met in `moves` tried from `places`; of each group at most one."""
     ends = [(worker, other) for worker, heard in enumerate(talks) for other, _ in heard]
     at = list(places)
-    cost = (
-        sum(
-            weight * rows[at[worker]][at[other]]
-            for worker, heard in enumerate(talks)
-            for other, weight in heard
-        )
-        / 2
-    )  # each edge stands with both of its ends
+    cost = cost_of(rows, talks, at)
     if not ends or cost <= 0:
         return at
     source = random.Random(len(talks)).random

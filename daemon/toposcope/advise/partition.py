@@ -15,7 +15,7 @@ from itertools import repeat
 from operator import add, mul, sub
 from typing import Final
 
-from toposcope.advise.talks import Talks, along, most_talkative
+from toposcope.advise.talks import Talks, along, cost_of, most_talkative
 
 Rows = Sequence[Sequence[float]]
 
@@ -79,7 +79,7 @@ class _Partition:
             places = self._grown(
                 [-1] * len(self.talks), along(self.talks, first), seeds[number // 2 % len(seeds)]
             )
-            starts.setdefault(round(self._cost(places), _DIGITS), places)
+            starts.setdefault(round(cost_of(self.rows, self.talks, places), _DIGITS), places)
             if self.work_cells < cells_kept:
                 break
         return [starts[cost] for cost in sorted(starts)[:_STARTS_TAKEN]]
@@ -107,12 +107,6 @@ class _Partition:
             self.work_cells -= self.pass_cells * (1 + len(placed))
         return places
 
-    def _cost(self, places: Sequence[int]) -> float:
-        return (
-            sum(weight * self.rows[places[worker]][places[other]]
-                for worker in self.talking for other, weight in self.talks[worker]) / 2
-        )  # fmt: skip
-
     def _load(self, places: list[int]) -> None:
         self.places = places
         self.members: list[list[int]] = [[] for _ in self.rooms]
@@ -126,7 +120,7 @@ class _Partition:
             self.costs.append(costs)
         self.work_cells -= self.pass_cells * sum(map(len, self.talks))
         self.tabu_until = [[0] * len(self.rooms) for _ in self.talks]
-        self.cost = self._cost(places)
+        self.cost = cost_of(self.rows, self.talks, places)
         self._keep()
 
     def _keep(self) -> bool:

@@ -14,7 +14,7 @@ from itertools import repeat
 from operator import add, mul, sub
 from typing import Final
 
-from toposcope.advise.talks import Talks, along, most_talkative
+from toposcope.advise.talks import Talks, along, cost_of, most_talkative
 
 Rows = Sequence[Sequence[float]]
 
@@ -90,7 +90,7 @@ class Search:
     def _improve(self, start: Sequence[int], outlook: list[float], cells_kept: int) -> None:
         """Replace parts until nothing more is found, or no more than `cells_kept` are left."""
         self._load(start)
-        least = sum(self._own(worker) for worker in self.talking) / 2
+        least = cost_of(self.rows, self.talks, start)
         patience = _PATIENCE * len(self.rows)
         all_cells = self.work_cells - cells_kept
         while self.work_cells > cells_kept and patience > 0:
@@ -182,7 +182,7 @@ class Search:
         left = self.talking if workers is None else self._concerned(workers)
         while left and self.work_cells > -len(self.rows) * self.workers:
             left = self._concerned(self._moves(left) | self._exchanges(left))
-        cost = sum(self._own(worker) for worker in self.talking) / 2
+        cost = cost_of(self.rows, self.talks, self.places)
         if cost < self.best_cost - _GAIN_FLOOR or not self.best:
             self.best, self.best_cost = self.places[:], cost
         return cost
@@ -192,10 +192,6 @@ class Search:
         concerned = {worker for worker in workers if self.talks[worker]}
         concerned.update(other for worker in list(concerned) for other, _ in self.talks[worker])
         return sorted(concerned)
-
-    def _own(self, worker: int) -> float:
-        row = self.rows[self.places[worker]]
-        return sum(weight * row[self.places[other]] for other, weight in self.talks[worker])
 
     def _moves(self, workers: Sequence[int]) -> set[int]:
         """Let each go where it costs least; who went."""

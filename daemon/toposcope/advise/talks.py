@@ -21,6 +21,16 @@ def talks_of(workers: int, edges: Iterable[WeightedEdge]) -> Talks:
     return [list(heard.items()) for heard in talks]
 
 
+def cost_of(rows: Sequence[Sequence[float]], talks: Talks, places: Sequence[int]) -> float:
+    """What talking costs in sum, by weight; `rows[i][j]` is what places i and j cost each other."""
+    both_ways = sum(
+        weight * rows[places[worker]][places[other]]
+        for worker, heard in enumerate(talks)
+        for other, weight in heard
+    )
+    return both_ways / 2
+
+
 def heaviest(talks: Talks, partners: int) -> Talks:
     """Of each worker those of at most so many partners with whom it talks most, and who says so of it."""
     most = [set(sorted(heard, key=lambda one: (-one[1], one[0]))[:partners]) for heard in talks]
