@@ -1,6 +1,6 @@
 """How near the searches of the advice come to the best: sharing, pipelines, sparse communication, isolated.
 
-    python bench/bench_search.py MATRICES [--long 10] [--every 2 --from 1]
+    python bench/bench_search.py MATRICES [--long 4] [--every 2 --from 1]
 
 MATRICES is a folder of latency matrices (CSV as `toposcope matrix` writes, complete ones are used) and of
 node matrices (`numa-*.json` with `idle_latency_ns` and `read_bandwidth_MBps`). Pipelines of 3 to 32 stages
@@ -174,7 +174,7 @@ def show(name: str, gaps: list[float]) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--long", type=int, default=10)
+    parser.add_argument("--long", type=int, default=4)
     parser.add_argument("--every", type=int, default=1, help="take only each so many-th matrix")
     parser.add_argument("--from", dest="first", type=int, default=0, help="and begin with this one")
     parser.add_argument("--only", choices=("isolated", "communication", "sharing"))

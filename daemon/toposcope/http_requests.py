@@ -46,6 +46,7 @@ class Requests:
         self._view = view
         self._control = control
         self._clock = clock
+        self._advising = asyncio.Lock()
 
     def routes(self) -> list[Route]:
         """Every path that is served."""
@@ -66,9 +67,13 @@ class Requests:
         return await self._advise(http_request, request)
 
     async def _advise(self, http_request: HttpRequest, request: Request) -> Response:
-        """The search takes 0.1 s on hundreds of CPUs: in a thread, on evidence that nobody changes."""
-        evidence = evidence_of(self._view, self._clock.wall_s(), "daemon", self._free_memory_bytes())
-        answer = await asyncio.to_thread(recommend, request, evidence)
+        """The search takes up to a second: in a thread, on evidence that nobody changes.
+
+        One at a time: the interpreter runs but one, and metrics are packed in threads of the same pool.
+        """
+        async with self._advising:
+            evidence = evidence_of(self._view, self._clock.wall_s(), "daemon", self._free_memory_bytes())
+            answer = await asyncio.to_thread(recommend, request, evidence)
         return json_response(http_request, to_document(answer))
 
     def _free_memory_bytes(self) -> dict[int, int]:

@@ -14,6 +14,7 @@ def _complete(
 ) -> list[tuple[str, str]]:
     """What the shell is offered for the last of the words, as (kind, value)."""
     monkeypatch.setattr(sys, "argv", ["toposcope"])
+    monkeypatch.setattr(sys.modules["__main__"], "__package__", None)  # as started by its name
     monkeypatch.setenv("_TOPOSCOPE_COMPLETE", "bash_complete")
     monkeypatch.setenv("COMP_WORDS", words)
     monkeypatch.setenv("COMP_CWORD", str(words.count(" ")))

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
+import time
 from typing import Any
 
+import httpx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from unit.test_http import _ask
+from toposcope import http_requests
+from toposcope.advise.answer import Recommendation
+from toposcope.advise.facts import Evidence
+from toposcope.advise.recommend import recommend
+from toposcope.advise.request import Request
+from unit.test_http import _app, _ask
 
 PATH = "/api/v1/recommend"
 
@@ -108,3 +116,29 @@ def test_any_json_gets_advice_or_a_refusal(document: dict[str, Any]) -> None:
     assert answer.status_code in (200, 400, 409), answer.text
     if answer.status_code != 200:
         assert answer.json()["error"]["hint"]
+
+
+def test_searches_run_one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or a crowd of requests would hold all threads of the pool, and metrics would wait for one."""
+    running: list[int] = []
+    most: list[int] = []
+
+    def advise(request: Request, evidence: Evidence) -> Recommendation:
+        running.append(1)
+        most.append(len(running))
+        answer = recommend(request, evidence)
+        time.sleep(0.02)
+        running.pop()
+        return answer
+
+    monkeypatch.setattr(http_requests, "recommend", advise)
+    app = _app()
+
+    async def ask_all() -> list[int]:
+        transport = httpx.ASGITransport(app=app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost:9847") as client:
+            answers = await asyncio.gather(*(client.get(PATH, params={"workers": 2}) for _ in range(5)))
+        return [answer.status_code for answer in answers]
+
+    assert asyncio.run(ask_all()) == [200] * 5
+    assert most == [1] * 5

@@ -24,14 +24,19 @@ _ANYWHERE_SHARE: Final = 0.1
 _GAIN_FLOOR: Final = 1e-9
 
 
-def annealed(rows: Rows, groups: Sequence[int], talks: Talks, places: Sequence[int], moves: int) -> list[int]:
-    """The cheapest placement met in `moves` tried from `places`; of each group at most one."""
+def annealed(
+    rows: Rows, groups: Sequence[int], talks: Talks, places: Sequence[int], moves: int, number: int = 0
+) -> list[int]:
+    """The cheapest placement met in `moves` tried from `places`; of each group at most one.
+
+    Another `number` draws other moves.
+    """
     ends = [(worker, other) for worker, heard in enumerate(talks) for other, _ in heard]
     at = list(places)
     cost = cost_of(rows, talks, at)
     if not ends or cost <= 0:
         return at
-    source = random.Random(len(talks)).random
+    source = random.Random(f"{len(talks)} {number}").random
     holder = {groups[cpu]: worker for worker, cpu in enumerate(at)}
     near: dict[int, list[int]] = {}
     warmth = _WARM * cost / (len(ends) / 2)

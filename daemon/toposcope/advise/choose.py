@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from toposcope.advise.candidates import Cores
 from toposcope.advise.costs import PairCosts
 from toposcope.advise.gain import Gain
-from toposcope.advise.mapping import communication_cost, mapped, pipeline_edges
+from toposcope.advise.mapping import WORK_CELLS, communication_cost, mapped, pipeline_edges
 from toposcope.advise.nearest import mean_cost, nearest_set
 from toposcope.advise.request import Request
 from toposcope.advise.simpler import simplest_near_best
@@ -79,13 +79,15 @@ def _why_near(costs: PairCosts, chosen: Sequence[int]) -> tuple[str, ...]:
     return (f"these CPUs reach each other in {mean} on average ({how}), the least of all sets found",)
 
 
-def choose_mapped(request: Request, costs: PairCosts, cores: Cores) -> list[Choice]:
+def choose_mapped(
+    request: Request, costs: PairCosts, cores: Cores, work_cells: int = WORK_CELLS
+) -> list[Choice]:
     """Workers of which only some talk: each its CPU, worker 0 (or the first stage) first."""
     edges: list[WeightedEdge] = [(edge.source, edge.target, edge.weight) for edge in request.communication]
     what = "worker to worker, weighted as given"
     if not edges:
         edges, what = pipeline_edges(cores.workers), "stage to stage"
-    places = mapped(costs.rows, cores.groups, cores.workers, edges)
+    places = mapped(costs.rows, cores.groups, cores.workers, edges, work_cells)
 
     def cost(chosen: Sequence[int]) -> float:
         return communication_cost(costs.rows, edges, chosen)

@@ -3,8 +3,8 @@
 This is the quadratic assignment problem (Koopmans and Beckmann, Econometrica 25, 1957), which is NP-hard.
 Where CPUs form clusters that don't hold all workers, it is solved by halves: the workers are divided among
 the clusters (`partition`), then each gets its CPU (`places`). Large machines without clusters are searched
-among the CPUs of their densest neighbourhoods. The best of it is bent once more (`anneal`) and settled among
-all CPUs.
+among the CPUs of their densest neighbourhoods. The better of it is bent once more (`anneal`); the best of
+several such runs from other starts is settled among all CPUs.
 
 CPUs are positions 0…n-1, workers 0…k-1; `rows[i][j]` is what i and j cost each other (symmetric, 0 on the
 diagonal).
@@ -21,17 +21,21 @@ from toposcope.advise.clusters import Clusters, clusterings
 from toposcope.advise.neighbourhoods import mates_of, pool
 from toposcope.advise.partition import partitioned
 from toposcope.advise.places import Search
-from toposcope.advise.talks import Talks, WeightedEdge, heaviest, talks_of
+from toposcope.advise.talks import Talks, WeightedEdge, cost_of, heaviest, talks_of
 
 Rows = Sequence[Sequence[float]]
 
-WORK_CELLS: Final = 2_500_000  # 110 to 120 ms of CPU beside other work, on an EPYC Milan
+WORK_CELLS: Final = 20_000_000  # about 1 s of CPU on an EPYC Milan
+_RUN_CELLS: Final = 4_000_000  # several runs from other starts find more than a long one
+_SMALL_CELLS: Final = 50_000  # for each CPU and worker: small machines are soon searched
+_PLACED_OFTEN: Final = 20  # a run that places all workers less often finds little
 _LARGE_CPUS: Final = 256  # beyond, what comes before the search takes its part of 100 ms
-_LARGE_SHARE: Final = 0.2
+_LARGE_CELLS: Final = 500_000
 _PARTITION_SHARE: Final = 0.5
 _PARTNERS: Final = 12  # of each worker are looked at: of more, the lightest decide little and cost most
 _ANNEALING_SHARE: Final = 0.3
-_MOVE_CELLS: Final = 50  # what a move tried costs
+_MOVE_CELLS: Final = 20  # what a move tried costs,
+_PARTNER_CELLS: Final = 15  # and at each partner
 _THREADS_OF_A_CORE: Final = 2  # clusters that hold no more say little about where to go
 _AROUND_CPUS: Final = 64
 _WHOLE_CPUS: Final = 96  # machines of up to so many are searched as a whole
@@ -60,31 +64,43 @@ def mapped(
 ) -> list[int]:  # fmt: skip
     """The position of each worker, so that talking costs (nearly) the least; of each group at most one."""
     assert 0 < workers <= len(set(groups)), "more workers than groups"
-    talks, mates = heaviest(talks_of(workers, edges), _PARTNERS), mates_of(groups)
-    cells = int(work_cells * (_LARGE_SHARE if len(rows) > _LARGE_CPUS else 1))
+    talks = heaviest(talks_of(workers, edges), _PARTNERS)
+    cells = min(work_cells, _SMALL_CELLS * len(rows) * workers)
+    if len(rows) > _LARGE_CPUS:
+        cells = min(cells, _LARGE_CELLS)
     ways = clusterings(rows, groups, workers)
-    is_plain = all(max(clusters.rooms) <= _THREADS_OF_A_CORE for clusters in ways)
-    for_moves = int(_ANNEALING_SHARE * cells)
-    share = (cells - for_moves) // (len(ways) + is_plain)
-    found = [_by_clusters(rows, groups, clusters, talks, share) for clusters in ways]
-    if is_plain:
-        found.append(_by_cpus(rows, groups, talks, share))
+    all_partners = sum(map(len, talks))
+    runs = max(1, cells // max(_RUN_CELLS, _PLACED_OFTEN * all_partners * len(rows)))
 
     def cost(places: Sequence[int]) -> float:
         return communication_cost(rows, edges, places)
 
-    best = min(found, key=cost)
-    bent = annealed(rows, groups, talks, best, for_moves // _MOVE_CELLS)
+    best = min((_run(rows, groups, ways, talks, cells // runs, number) for number in range(runs)), key=cost)
     # Among all partners, not only the heaviest, the best before may be the better one.
-    return min((Search(rows, mates, talks, cells).settled(bent), best), key=cost)
+    return min((Search(rows, mates_of(groups), talks, cells).settled(best), best), key=cost)
 
 
-def _by_cpus(rows: Rows, groups: Sequence[int], talks: Talks, work_cells: int) -> list[int]:
+def _run(
+    rows: Rows, groups: Sequence[int], ways: Sequence[Clusters], talks: Talks, work_cells: int, number: int
+) -> list[int]:
+    """Each way once, the best of them bent; another `number` begins elsewhere."""
+    is_plain = all(max(clusters.rooms) <= _THREADS_OF_A_CORE for clusters in ways)
+    for_moves = int(_ANNEALING_SHARE * work_cells)
+    share = (work_cells - for_moves) // (len(ways) + is_plain)
+    found = [_by_clusters(rows, groups, clusters, talks, share, number) for clusters in ways]
+    if is_plain:
+        found.append(_by_cpus(rows, groups, talks, share, number))
+    best = min(found, key=lambda places: cost_of(rows, talks, places))
+    cells_of_move = _MOVE_CELLS + _PARTNER_CELLS * sum(map(len, talks)) // len(talks)
+    return annealed(rows, groups, talks, best, for_moves // cells_of_move, number)
+
+
+def _by_cpus(rows: Rows, groups: Sequence[int], talks: Talks, work_cells: int, number: int) -> list[int]:
     mates = mates_of(groups)
     if len(rows) <= _WHOLE_CPUS:
-        return Search(rows, mates, talks, work_cells).run()
+        return Search(rows, mates, talks, work_cells, number).run()
     inner = pool(rows, mates, len(talks), _pool_cpus(len(talks))).positions
-    inside = Search(_among(rows, inner), mates_of([groups[cpu] for cpu in inner]), talks, work_cells)
+    inside = Search(_among(rows, inner), mates_of([groups[cpu] for cpu in inner]), talks, work_cells, number)
     return [inner[at] for at in inside.run()]
 
 
@@ -93,14 +109,14 @@ def _pool_cpus(workers: int) -> int:
 
 
 def _by_clusters(
-    rows: Rows, groups: Sequence[int], clusters: Clusters, talks: Talks, work_cells: int
+    rows: Rows, groups: Sequence[int], clusters: Clusters, talks: Talks, work_cells: int, number: int
 ) -> list[int]:
     for_clusters = int(_PARTITION_SHARE * work_cells)
-    cluster_of, left = partitioned(clusters.rows, clusters.rooms, talks, for_clusters)
+    cluster_of, left = partitioned(clusters.rows, clusters.rooms, talks, for_clusters, number)
     inner = _around(clusters, set(cluster_of))
     at = {cpu: position for position, cpu in enumerate(inner)}
     mates = mates_of([groups[cpu] for cpu in inner])
-    search = Search(_among(rows, inner), mates, talks, work_cells - for_clusters + left)
+    search = Search(_among(rows, inner), mates, talks, work_cells - for_clusters + left, number)
     places = search.run_within([[at[cpu] for cpu in clusters.members[cluster]] for cluster in cluster_of])
     return [inner[place] for place in places]
 

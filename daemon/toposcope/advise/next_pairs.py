@@ -12,12 +12,14 @@ import itertools
 import random
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
 from toposcope.advise.candidates import candidates, choose_cores
 from toposcope.advise.choose import choose_mapped, choose_near, talks
 from toposcope.advise.costs import PairCosts, pair_costs
 from toposcope.advise.facts import Evidence
+from toposcope.advise.mapping import WORK_CELLS
 from toposcope.advise.request import Request
 
 Pair = tuple[int, int]
@@ -64,7 +66,8 @@ def _first_sample(costs: PairCosts, unknown: Sequence[Pair], pairs_max: int) -> 
 def _of_contenders(request: Request, evidence: Evidence, costs: PairCosts) -> list[Pair]:
     exact = replace(request, exact=True)
     cores = choose_cores(request, costs.layout, evidence.machine_is_declared)
-    choose = choose_mapped if request.communication or request.sharing == "pipeline" else choose_near
+    is_mapped = request.communication or request.sharing == "pipeline"
+    choose = partial(choose_mapped, work_cells=WORK_CELLS // _CONTENDERS) if is_mapped else choose_near
     source = random.Random(1)
     found: dict[Pair, None] = {}
     for turn in range(_CONTENDERS):

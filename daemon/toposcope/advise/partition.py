@@ -32,13 +32,15 @@ _INFINITE: Final = float("inf")
 _GAIN_FLOOR: Final = 1e-9
 
 
-def partitioned(rows: Rows, rooms: Sequence[int], talks: Talks, work_cells: int) -> tuple[list[int], int]:
+def partitioned(
+    rows: Rows, rooms: Sequence[int], talks: Talks, work_cells: int, number: int = 0
+) -> tuple[list[int], int]:
     """The cluster of each worker, so that talking costs (nearly) the least; and the cells that are left.
 
     `rows[c][d]` is what workers in clusters c and d cost each other (symmetric, the diagonal within one),
-    `rooms[c]` how many find room.
+    `rooms[c]` how many find room. Another `number` makes other starts and draws other parts.
     """
-    search = _Partition(rows, rooms, talks, work_cells)
+    search = _Partition(rows, rooms, talks, work_cells, number)
     search.run()
     return search.best, search.work_cells
 
@@ -46,10 +48,11 @@ def partitioned(rows: Rows, rooms: Sequence[int], talks: Talks, work_cells: int)
 class _Partition:
     """`costs[w][c]` is what worker w would cost in cluster c; its lists are never changed in place."""
 
-    def __init__(self, rows: Rows, rooms: Sequence[int], talks: Talks, work_cells: int) -> None:
+    def __init__(self, rows: Rows, rooms: Sequence[int], talks: Talks, work_cells: int, number: int) -> None:
         self.rows, self.rooms, self.talks = rows, rooms, talks
         self.work_cells = work_cells
-        self.random = random.Random(len(talks))
+        self.random = random.Random(f"{len(talks)} {number}")
+        self.first_start = number * _STARTS
         self.talking = [worker for worker, heard in enumerate(talks) if heard]
         self.pass_cells = 2 * len(rooms) + _PASS_CELLS
         self.step_cells = _STEP_CELLS * len(self.talking) + _PARTNER_CELLS * sum(map(len, talks))
@@ -74,7 +77,7 @@ class _Partition:
         seeds = sorted(range(len(self.rows)), key=lambda cluster: sum(sorted(self.rows[cluster])[:3]))
         talkative = most_talkative(self.talks)
         starts: dict[float, list[int]] = {}
-        for number in range(_STARTS):
+        for number in range(self.first_start, self.first_start + _STARTS):
             first = talkative[number % len(talkative)]
             places = self._grown(
                 [-1] * len(self.talks), along(self.talks, first), seeds[number // 2 % len(seeds)]

@@ -34,7 +34,8 @@ _GAIN_FLOOR: Final = 1e-9
 class Search:
     """`costs[w][i]` is what worker w would cost at position i beside those that have a place.
 
-    Its lists are never changed in place, so that a state is kept by copying references.
+    Its lists are never changed in place, so that a state is kept by copying references. Searches of another
+    `number` begin with another worker and draw other parts.
     """
 
     def __init__(
@@ -43,12 +44,15 @@ class Search:
         mates: Sequence[Sequence[int]],
         talks: Talks,
         work_cells: int,
+        number: int = 0,
     ) -> None:
         self.rows, self.mates, self.talks = rows, mates, talks
         self.workers = len(talks)
         self.talking = [worker for worker in range(self.workers) if talks[worker]]
         self.work_cells = work_cells
-        self.random = random.Random(self.workers)
+        self.random = random.Random(f"{self.workers} {number}")
+        talkative = most_talkative(talks)
+        self.first = talkative[number % len(talkative)]
         self.best: list[int] = []
         self.best_cost = _INFINITE
         self.nowhere = [0.0] * len(rows)
@@ -60,7 +64,7 @@ class Search:
     def run(self) -> list[int]:
         """From many CPUs."""
         for_starts = self.work_cells * (1 - _STARTS_SHARE)
-        order = along(self.talks, most_talkative(self.talks)[0])
+        order = along(self.talks, self.first)
         outlook = self._outlook()
         starts: dict[float, list[int]] = {}
         for seed in sorted(range(len(outlook)), key=lambda cpu: (outlook[cpu], cpu)):
@@ -80,7 +84,7 @@ class Search:
         """From a start with each worker at one of the positions allowed to it; there must be room."""
         outlook = self._outlook()
         self._clear()
-        for worker in along(self.talks, most_talkative(self.talks)[0]):
+        for worker in along(self.talks, self.first):
             costs = list(map(add, self._prospects(worker, outlook), self.taken))
             self._put(worker, min(allowed[worker], key=costs.__getitem__))
         self._settle()
